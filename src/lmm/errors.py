@@ -27,7 +27,3 @@ class SingularFitWarning(LMMWarning):
 
 class ConvergenceWarning(LMMWarning):
     """The optimiser stopped before it could certify an optimum."""
-
-
-class DroppedRowsWarning(LMMWarning):
-    """Rows with missing values were left out."""
