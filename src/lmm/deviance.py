@@ -1,0 +1,387 @@
+"""
+The profiled deviance of a linear mixed model, with its exact gradient, as a function of theta.
+
+With V = I + Z Sigma Z' (Sigma holds T T' for every level of every grouping factor, relative to the residual variance)
+
+    Omega = Lambda' Z'Z Lambda + I,     |V| = |Omega|,     C = X' V^-1 X,     rho^2 = min over beta of
+    (y - X beta)' V^-1 (y - X beta)
+
+and, profiled over beta and sigma (Bates et al. 2015, eqs. 34 and 41),
+
+    ML:    f = log|Omega| + n (1 + log(2 pi rho^2 / n))
+    REML:  f = log|Omega| + log|C| + (n - p) (1 + log(2 pi rho^2 / (n - p)))
+    sigma known: the last term is  nu log(2 pi sigma^2) + rho^2 / sigma^2,  with nu = n or n - p.
+
+Three eliminations give all of it: the first block (block diagonal, all levels at once), the tail (its Schur
+complement, dense by connected component), the border [X y]. Writing E = Z' V^-1 X, g = Z' V^-1 (y - X beta) and j for
+a level, the derivative with respect to the covariance matrix of a block is
+
+    M = df/dSigma = sum_j [ (Z' V^-1 Z)_jj - (E C^-1 E')_jj - (nu / rho^2) g_j g_j' ]
+
+(the middle term for REML only; 1 / sigma^2 in place of nu / rho^2 where sigma is known) and df/dT = 2 M T.
+
+References
+----------
+Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4. Journal of
+Statistical Software 67(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from lmm.covariance import Covariance
+from lmm.crossproducts import CrossProducts
+from lmm.errors import ModelError
+from lmm.linalg import FloatArray, cholesky_levels, solve_lower_levels, solve_upper_levels
+from lmm.tail import Group, Tail, build_tail
+
+
+@dataclass(frozen=True)
+class TailFactor:
+    """
+    The factored tail at one theta.
+
+    Attributes
+    ----------
+    schur : ndarray
+        Storage of S = A_TT - A_T1 D A_1T, before scaling by Lambda.
+    factors : list of ndarray (n_components, m, m)
+        Lower Cholesky factors of Lambda' S Lambda + I, by group.
+    """
+
+    schur: FloatArray
+    factors: list[FloatArray]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    The profiled deviance at one theta and the state it was computed from.
+
+    Attributes
+    ----------
+    theta : ndarray (m,)
+    value : float
+    gradient : ndarray (m,)
+    factors : list of ndarray (k_t, k_t)
+        Relative factors T of the blocks, in the order of the cross-products.
+    L : ndarray (k, k, J)
+        Cholesky factors of the first block of Omega.
+    tail : TailFactor or None
+    border : ndarray (p + 1, p + 1)
+        Lower Cholesky factor of the border after both eliminations; its last diagonal entry is rho.
+    b_1 : ndarray (p + 1, k, J)
+        Lambda Omega^-1 Lambda' Z' [X y], first block.
+    b_T : ndarray (p + 1, q_T)
+        The same, tail.
+    M_first : ndarray (k, k)
+        df/dSigma of the first block.
+    """
+
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+    factors: list[FloatArray]
+    L: FloatArray
+    tail: TailFactor | None
+    border: FloatArray
+    b_1: FloatArray
+    b_T: FloatArray
+    M_first: FloatArray
+
+    @property
+    def rho2(self) -> float:
+        """Penalised residual sum of squares, the minimum over beta and u."""
+        return float(self.border[-1, -1] ** 2)
+
+    @property
+    def beta(self) -> FloatArray:
+        """Fixed effects at this theta, shape (p,)."""
+        p = len(self.border) - 1
+        beta: FloatArray = lapack.dtrtrs(self.border[:p, :p], self.border[p, :p], lower=1, trans=1)[0]
+        return beta
+
+
+class ProfiledDeviance:
+    """
+    Profiled ML deviance or REML criterion.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+    covariances : sequence of Covariance
+        Structure of each block, in the order in which the blocks were given to `cross_products`.
+    reml : bool
+    sigma : float, optional
+        Known residual standard deviation; profiled out where None.
+    """
+
+    def __init__(
+        self, cross: CrossProducts, covariances: Sequence[Covariance], *, reml: bool, sigma: float | None = None
+    ) -> None:
+        self.cross = cross
+        self.covariances = tuple(covariances)
+        self.reml = reml
+        self.sigma = sigma
+        self.nu = cross.n - cross.p if reml else cross.n
+        bounds = np.cumsum([0, *(covariance.n_theta for covariance in covariances)])
+        self.slices = tuple(slice(int(bounds[i]), int(bounds[i + 1])) for i in range(len(covariances)))
+        self.tail: Tail | None = (
+            build_tail(cross.sizes[0], cross.sizes[1:], cross.with_first, cross.within) if cross.with_first else None
+        )
+
+    @property
+    def n_theta(self) -> int:
+        """Number of parameters."""
+        return self.slices[-1].stop
+
+    def evaluate(self, theta: FloatArray) -> Evaluation:
+        """Value and gradient at theta, shape (m,)."""
+        cross, tail = self.cross, self.tail
+        p = cross.p
+        factors = [self.covariances[t].factor(theta[self.slices[t]]) for t in cross.order]
+        T = factors[0]
+        L, log_det = self._factor_first(T)
+        # Z' [Z X y] of the first block, scaled and reduced: L^-1 T' A.
+        reduced = solve_lower_levels(L, T.T @ np.concatenate([cross.A_11, cross.A_B1]))
+        reduced_Z, reduced_B = reduced[: len(T)], reduced[len(T) :]
+        border = cross.A_BB - _gram(reduced_B)
+
+        if tail is None:
+            tail_factor = None
+            b_T, b_1 = cross.A_BT, T @ solve_upper_levels(L, reduced_B)
+            rest_B1 = cross.A_B1
+        else:
+            Q = solve_lower_levels(L, np.broadcast_to(T[:, :, None], L.shape))
+            D = np.einsum("acj,bcj->abj", Q, Q)
+            tail_factor, log_det_tail = _factor_tail(tail, D, factors[1:])
+            log_det += log_det_tail
+            B_T = cross.A_BT - _times_first(tail, np.einsum("abj,pbj->paj", D, cross.A_B1))
+            b_T, border_T = _solve_tail(tail, tail_factor, factors[1:], B_T)
+            border = border - border_T
+            rest_B1 = cross.A_B1 - (tail.A_T1.T @ b_T.T).T.reshape(cross.A_B1.shape)
+            b_1 = np.einsum("abj,pbj->paj", D, rest_B1)
+
+        border = _cholesky_border(border)
+        rho2 = border[p, p] ** 2
+        value = log_det + self._sigma_term(rho2)
+        if self.reml:
+            value += 2.0 * np.log(np.diagonal(border)[:p]).sum()
+
+        # E and g of the module's docstring as one matrix of rows, each with the square root of its weight.
+        combine = self._gradient_rows(border)
+        b_1n, rest_1n = _combine(combine, b_1), _combine(combine, rest_B1)
+        E_1 = rest_1n - np.einsum("abj,pbj->paj", cross.A_11, b_1n)
+        M = cross.A_11.sum(axis=2) - np.einsum("acj,bcj->ab", reduced_Z, reduced_Z)
+        M -= np.einsum("paj,pbj->ab", E_1, E_1)
+        by_factor = []
+        if tail is not None and tail_factor is not None:
+            b_Tn = combine @ b_T
+            E_T = combine @ cross.A_BT - (tail.A_TT_full @ b_Tn.T).T - _times_first(tail, b_1n)
+            inverse = _invert_tail(tail, tail_factor)
+            by_factor = _tail_gradient(tail, tail_factor, inverse, factors[1:], E_T)
+            N = _scale_storage(tail, inverse, factors[1:])
+            H = np.eye(len(T))[:, :, None] - np.einsum("acj,bcj->abj", reduced_Z, Q)
+            R = tail.schur_adjoint(N)
+            M -= np.einsum("acj,cdj,bdj->ab", H, R, H)
+        by_factor.insert(0, 2.0 * M @ T)
+
+        gradient = np.empty(len(theta))
+        for t, dT in zip(cross.order, by_factor, strict=True):
+            gradient[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
+        return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, M)
+
+    def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
+        """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
+        A = self.cross.A_11
+        k = len(T)
+        omega = (np.kron(T.T, T.T) @ A.reshape(k * k, -1)).reshape(A.shape)
+        omega[np.arange(k), np.arange(k)] += 1.0
+        L = cholesky_levels(omega)
+        return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
+
+    def _sigma_term(self, rho2: float) -> float:
+        """The part of the deviance that the residual variance is profiled from."""
+        if self.sigma is None:
+            return self.nu * (1.0 + float(np.log(2.0 * np.pi * rho2 / self.nu)))
+        return self.nu * float(np.log(2.0 * np.pi * self.sigma**2)) + rho2 / self.sigma**2
+
+    def _gradient_rows(self, border: FloatArray) -> FloatArray:
+        """Combinations of [X y] whose squares add up to E C^-1 E' + (nu / rho^2) g g'."""
+        p1 = len(border)
+        inverse: FloatArray = lapack.dtrtri(border, lower=1)[0]
+        weight = self.nu if self.sigma is None else border[-1, -1] ** 2 / self.sigma**2
+        rows = inverse if self.reml else inverse[p1 - 1 :]
+        rows[-1] *= np.sqrt(weight)
+        return rows
+
+
+def _gram(rows: FloatArray) -> FloatArray:
+    """Inner products of rows of shape (m, k, J)."""
+    flat = rows.reshape(len(rows), -1)
+    product: FloatArray = flat @ flat.T
+    return product
+
+
+def _combine(rows: FloatArray, B: FloatArray) -> FloatArray:
+    """Linear combinations, shape (r, k, J), of border rows of shape (p + 1, k, J)."""
+    product: FloatArray = (rows @ B.reshape(len(B), -1)).reshape(-1, *B.shape[1:])
+    return product
+
+
+def _cholesky_border(border: FloatArray) -> FloatArray:
+    """Lower Cholesky factor of the border; the border of a full-rank design is positive definite."""
+    factor, info = lapack.dpotrf(border, lower=1, clean=1)
+    if info != 0:
+        raise ModelError(
+            "the residual sum of squares is zero to working precision: fixed and random effects together fit "
+            "the response exactly, so the residual variance cannot be estimated"
+        )
+    return np.asarray(factor, dtype=np.float64)
+
+
+def _times_first(tail: Tail, b_1: FloatArray) -> FloatArray:
+    """A_T1 b for rows of shape (m, k, J): result of shape (m, q_T)."""
+    product: FloatArray = (tail.A_T1 @ b_1.reshape(len(b_1), -1).T).T
+    return product
+
+
+def _scale_rows(group: Group, factors: list[FloatArray], X: FloatArray) -> FloatArray:
+    """Lambda' X for X of shape (n_components, m, r)."""
+    out = np.empty_like(X)
+    for (places, k), T in zip(group.slices, factors, strict=True):
+        if k == 1:
+            np.multiply(X[:, places], T[0, 0], out=out[:, places])
+        else:
+            block = X[:, places].reshape(len(X), k, -1)
+            out[:, places] = (T.T @ block).reshape(len(X), -1, X.shape[2])
+    return out
+
+
+def _scale_both(group: Group, factors: list[FloatArray], S: FloatArray) -> FloatArray:
+    """Lambda' S Lambda for symmetric matrices given by their lower triangles (in the blocks below the diagonal)."""
+    if all(k == 1 for _, k in group.slices):
+        scale = np.concatenate(
+            [np.full(places.stop - places.start, T[0, 0]) for (places, _), T in zip(group.slices, factors, strict=True)]
+        )
+        scaled: FloatArray = S * (scale[:, None] * scale)
+        return scaled
+    full = _symmetric(S)
+    half = _scale_rows(group, factors, full)
+    return _scale_rows(group, factors, half.transpose(0, 2, 1))
+
+
+def _symmetric(S: FloatArray) -> FloatArray:
+    """Full matrices from lower triangles, shape (n_components, m, m)."""
+    lower = np.tril(S, -1)
+    full: FloatArray = lower + lower.transpose(0, 2, 1)
+    m = S.shape[1]
+    full[:, np.arange(m), np.arange(m)] = S[:, np.arange(m), np.arange(m)]
+    return full
+
+
+def _factor_tail(tail: Tail, D: FloatArray, factors: list[FloatArray]) -> tuple[TailFactor, float]:
+    """Cholesky factors of Lambda' S Lambda + I, and the log of its determinant."""
+    schur = tail.schur(D)
+    cholesky = []
+    log_det = 0.0
+    for group in tail.groups:
+        omega = _scale_both(group, factors, group.matrices(schur))
+        m = omega.shape[1]
+        omega[:, np.arange(m), np.arange(m)] += 1.0
+        if len(omega) == 1:
+            # A C-ordered lower triangle is a Fortran-ordered upper one.
+            upper, _ = lapack.dpotrf(omega[0].T, lower=0, clean=0, overwrite_a=1)
+            L = upper.T[None]
+        else:
+            L = np.linalg.cholesky(omega)
+        log_det += 2.0 * float(np.log(np.diagonal(L, axis1=1, axis2=2)).sum())
+        cholesky.append(L)
+    return TailFactor(schur, cholesky), log_det
+
+
+def _invert_tail(tail: Tail, factor: TailFactor) -> FloatArray:
+    """Storage of (Lambda' S Lambda + I)^-1, lower triangles."""
+    storage = np.empty_like(factor.schur)
+    for group, L in zip(tail.groups, factor.factors, strict=True):
+        target = group.matrices(storage)
+        if len(L) == 1:
+            upper, _ = lapack.dpotri(L[0].T, lower=0)
+            target[0] = upper.T
+        else:
+            inverse = np.linalg.inv(L)
+            np.matmul(inverse.transpose(0, 2, 1), inverse, out=target)
+    return storage
+
+
+def _solve_tail(
+    tail: Tail, factor: TailFactor, factors: list[FloatArray], B_T: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Lambda Omega^-1 Lambda' B of the tail, shape (r, q_T), and what it takes off the border, shape (r, r)."""
+    r = len(B_T)
+    padded = np.concatenate([B_T, np.zeros((r, 1))], axis=1)
+    solution = np.zeros_like(padded)
+    border = np.zeros((r, r))
+    for group, L in zip(tail.groups, factor.factors, strict=True):
+        rhs = _scale_rows(group, factors, padded[:, group.columns].transpose(1, 2, 0))
+        if len(L) == 1:
+            w = lapack.dtrtrs(L[0].T, rhs[0], lower=0, trans=1)[0][None]
+            u = lapack.dtrtrs(L[0].T, w[0], lower=0, trans=0)[0][None]
+        else:
+            w = np.linalg.solve(L, rhs)
+            u = np.linalg.solve(L.transpose(0, 2, 1), w)
+        flat = w.reshape(-1, r)
+        border += flat.T @ flat
+        solution[:, group.columns] = _unscale_rows(group, factors, u).transpose(2, 0, 1)
+    return solution[:, :-1], border
+
+
+def _unscale_rows(group: Group, factors: list[FloatArray], X: FloatArray) -> FloatArray:
+    """Lambda X for X of shape (n_components, m, r)."""
+    return _scale_rows(group, [T.T for T in factors], X)
+
+
+def _scale_storage(tail: Tail, inverse: FloatArray, factors: list[FloatArray]) -> FloatArray:
+    """Storage of N = Lambda (Lambda' S Lambda + I)^-1 Lambda'."""
+    storage = np.empty_like(inverse)
+    transposed = [T.T for T in factors]
+    for group in tail.groups:
+        group.matrices(storage)[:] = _scale_both(group, transposed, group.matrices(inverse))
+    return storage
+
+
+def _tail_gradient(
+    tail: Tail, factor: TailFactor, inverse: FloatArray, factors: list[FloatArray], E_T: FloatArray
+) -> list[FloatArray]:
+    """df/dT of each block of the tail, each k_t x k_t, given the weighted rows E_T, shape (r, q_T)."""
+    gradients = []
+    start = 0
+    for t, ((k, J), T) in enumerate(zip(tail.sizes, factors, strict=True)):
+        E = E_T[:, start : start + k * J].reshape(-1, k, J)
+        start += k * J
+        G = -np.einsum("paj,pbj->ab", E, E) @ T
+        for group in tail.groups:
+            G += _trace_block(group, t, group.matrices(factor.schur), group.matrices(inverse), factors)
+        gradients.append(2.0 * G)
+    return gradients
+
+
+def _trace_block(
+    group: Group, t: int, S: FloatArray, inverse: FloatArray, factors: list[FloatArray]
+) -> FloatArray:
+    """Sum over the levels of block t of the k x k diagonal blocks of S Lambda (Lambda' S Lambda + I)^-1."""
+    places, k = group.slices[t]
+    if k == 1:
+        # With G = S Lambda Omega^-1 = Lambda^-T (I - Omega^-1), the diagonal of the inverse suffices.
+        theta = factors[t][0, 0]
+        diagonal = np.diagonal(inverse, axis1=1, axis2=2)[:, places]
+        return np.array([[(1.0 - diagonal).sum() / theta if theta != 0.0 else 0.0]])
+    S_Lambda = _scale_rows(group, factors, _symmetric(S)).transpose(0, 2, 1)
+    left = S_Lambda[:, places].reshape(len(S), k, -1, S.shape[1])
+    right = _symmetric(inverse)[:, places].reshape(left.shape)
+    return np.einsum("najc,nbjc->ab", left, right, optimize=True)

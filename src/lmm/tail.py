@@ -1,0 +1,307 @@
+"""
+The tail: every random-effects block but the first, and the Schur complement that couples it.
+
+Eliminating the first block, whose part of the system is block diagonal with blocks D_j (k x k, one a level), leaves
+
+    S = A_TT - A_T1 D A_1T,
+
+a matrix over the columns of the tail. The tail falls into connected components (two columns are connected when they
+meet in a row, or in a level of the first block): one component for crossed factors, one a top-level group for nested
+factors. Each component is dense; components of similar size are stored together as one array and factored at once.
+So a nested design of any depth costs no more than its components, and a crossed design is one dense matrix.
+
+The lower triangle of S is linear in the entries of D. The matrix of that linear map is sparse and is built once; one
+product with it gives S, one product with its transpose the derivative of any function of S with respect to D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from lmm.linalg import FloatArray
+
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """
+    Which levels of two grouping factors meet, and the cross-products of their columns where they do.
+
+    Attributes
+    ----------
+    rows, columns : ndarray (m,)
+        Levels of the first and of the second factor, sorted by row.
+    values : ndarray (k_row, k_column, m)
+        Cross-products of the columns of the two factors over the data rows of each pair of levels.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    values: FloatArray
+
+    def __add__(self, other: Incidence) -> Incidence:
+        """Cross-products over the data rows of both."""
+        rows = np.concatenate([self.rows, other.rows])
+        columns = np.concatenate([self.columns, other.columns])
+        width = int(columns.max(initial=0)) + 1
+        cells, cell_of = np.unique(rows * width + columns, return_inverse=True)
+        values = np.zeros((*self.values.shape[:2], len(cells)))
+        np.add.at(values, (..., cell_of), np.concatenate([self.values, other.values], axis=2))
+        return Incidence(cells // width, cells % width, values)
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    Components of the tail that share one layout.
+
+    Attributes
+    ----------
+    start : int
+        Position of the group in the storage vector of S.
+    columns : ndarray (n_components, m)
+        Tail columns of each component; the number of tail columns where a place is padding.
+    slices : tuple of (slice, int)
+        Places of each tail block in a component, with its number of effects, effect by effect.
+    """
+
+    start: int
+    columns: IntArray
+    slices: tuple[tuple[slice, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the matrices of the group: components, m, m."""
+        n_components, m = self.columns.shape
+        return n_components, m, m
+
+    def matrices(self, storage: FloatArray) -> FloatArray:
+        """View of the group's matrices, shape (n_components, m, m), in a storage vector."""
+        n_components, m = self.columns.shape
+        return storage[self.start : self.start + n_components * m * m].reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """
+    Layout of the tail, its own cross-products, and the linear map from D to S.
+
+    Attributes
+    ----------
+    first : tuple of int
+        Effects k and levels J of the first block.
+    sizes : tuple of (int, int)
+        Effects k_t and levels J_t of each tail block. Column ``offset_t + a * J_t + j`` is effect a of level j.
+    groups : tuple of Group
+    A_TT : ndarray
+        Storage vector: lower triangles of the components of A_TT, zero elsewhere.
+    A_TT_full : sparse matrix (q_T, q_T)
+        The same, as a symmetric sparse matrix.
+    multiplicity : ndarray
+        How often a stored entry stands in the symmetric matrix: 2 below the diagonal, 1 on it, 0 above.
+    A_T1 : sparse matrix (q_T, k * J)
+        Cross-products with the first block, whose column ``a * J + j`` is effect a of level j.
+    schur_map : sparse matrix (len(A_TT), k (k + 1) / 2 * J)
+        Storage of A_T1 D A_1T from the entries a <= b of D, pair by pair, level by level.
+    """
+
+    first: tuple[int, int]
+    sizes: tuple[tuple[int, int], ...]
+    groups: tuple[Group, ...]
+    A_TT: FloatArray
+    A_TT_full: sparse.csr_array
+    multiplicity: FloatArray
+    A_T1: sparse.csr_array
+    schur_map: sparse.csr_array
+
+    @property
+    def n_columns(self) -> int:
+        """Number of random effects in the tail."""
+        return sum(k * J for k, J in self.sizes)
+
+    def schur(self, D: FloatArray) -> FloatArray:
+        """Storage of S = A_TT - A_T1 D A_1T for D of shape (k, k, J)."""
+        S: FloatArray = self.A_TT - self.schur_map @ D[np.triu_indices(len(D))].ravel()
+        return S
+
+    def schur_adjoint(self, N: FloatArray) -> FloatArray:
+        """Blocks of A_1T N A_T1 for each level, shape (k, k, J), for a symmetric N held in storage."""
+        k, J = self.first
+        a, b = np.triu_indices(k)
+        pairs = (self.schur_map.T @ (N * self.multiplicity)).reshape(-1, J)
+        pairs[a != b] *= 0.5  # an entry off the diagonal of D stands for two
+        R = np.empty((k, k, J))
+        R[a, b] = R[b, a] = pairs
+        return R
+
+
+def build_tail(
+    first: tuple[int, int],
+    sizes: tuple[tuple[int, int], ...],
+    with_first: tuple[Incidence, ...],
+    within: Mapping[tuple[int, int], Incidence],
+) -> Tail:
+    """
+    Lay out the tail and build the linear map from D to S.
+
+    Parameters
+    ----------
+    first : tuple of int
+        Effects k and levels J of the first block.
+    sizes : tuple of (int, int)
+        Effects and levels of each tail block.
+    with_first : tuple of Incidence
+        For each tail block, its cross-products with the first block (whose levels are the rows).
+    within : mapping of (int, int) to Incidence
+        Cross-products of tail blocks s <= t; for s = t each level meets itself.
+    """
+    components = _components(first[1], sizes, with_first, within)
+    groups = _layout(sizes, components)
+    base, place, width = _places(groups, sum(k * J for k, J in sizes))
+    offsets = np.cumsum([0, *(k * J for k, J in sizes)])
+
+    size = sum(int(np.prod(group.shape)) for group in groups)
+    A_TT = np.zeros(size)
+    entries = []
+    for (s, t), incidence in within.items():
+        for a in range(sizes[s][0]):
+            for b in range(sizes[t][0]):
+                if s == t and b < a:
+                    continue
+                column = offsets[s] + a * sizes[s][1] + incidence.rows
+                row = offsets[t] + b * sizes[t][1] + incidence.columns
+                A_TT[base[row] + place[row] * width[row] + place[column]] = incidence.values[a, b]
+                entries.append((row, column, incidence.values[a, b]))
+    A_TT_full = _symmetric_sparse(entries, int(offsets[-1]))
+
+    multiplicity = np.zeros(size)
+    for group in groups:
+        m = group.shape[1]
+        group.matrices(multiplicity)[:] = np.tril(np.full((m, m), 2.0), -1) + np.eye(m)
+
+    levels, columns, values = _nonzeros(first, sizes, offsets, with_first)
+    k, J = first
+    cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
+    A_T1 = sparse.csr_array((values.ravel(), cells), shape=(int(offsets[-1]), k * J))
+
+    one, other = _pairs(levels, J)
+    row, column = columns[one], columns[other]
+    swap = place[row] < place[column]
+    row, column = np.where(swap, column, row), np.where(swap, row, column)
+    position = base[row] + place[row] * width[row] + place[column]
+    a, b = np.triu_indices(k)
+    products = values[a][:, one] * values[b][:, other]
+    off = a != b
+    # An entry of D off its diagonal acts from both sides.
+    products[off] += values[b[off]][:, one] * values[a[off]][:, other]
+    cells = (np.tile(position, len(a)), (np.arange(len(a))[:, None] * J + levels[one]).ravel())
+    schur_map = sparse.csr_array((products.ravel(), cells), shape=(size, len(a) * J))
+    return Tail(first, sizes, groups, A_TT, A_TT_full, multiplicity, A_T1, schur_map)
+
+
+def _symmetric_sparse(entries: list[tuple[IntArray, IntArray, FloatArray]], n: int) -> sparse.csr_array:
+    """Symmetric sparse matrix from the entries of one triangle, each given once."""
+    row, column, value = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    off = row != column
+    cells = (np.concatenate([row, column[off]]), np.concatenate([column, row[off]]))
+    return sparse.csr_array((np.concatenate([value, value[off]]), cells), shape=(n, n))
+
+
+def _components(
+    n_first: int,
+    sizes: tuple[tuple[int, int], ...],
+    with_first: tuple[Incidence, ...],
+    within: Mapping[tuple[int, int], Incidence],
+) -> list[IntArray]:
+    """Component of each level of each tail block, numbered from 0."""
+    starts = np.cumsum([n_first, *(J for _, J in sizes)])
+    one = [incidence.rows for incidence in with_first]
+    other = [starts[t] + incidence.columns for t, incidence in enumerate(with_first)]
+    for (s, t), incidence in within.items():
+        if s != t:
+            one.append(starts[s] + incidence.rows)
+            other.append(starts[t] + incidence.columns)
+    edges = (np.concatenate(one), np.concatenate(other))
+    n_nodes = int(starts[-1])
+    graph = sparse.coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
+    labels = connected_components(graph, directed=False)[1][n_first:]
+    labels = np.unique(labels, return_inverse=True)[1]
+    return np.split(labels, starts[1:-1] - n_first)
+
+
+def _layout(sizes: tuple[tuple[int, int], ...], components: list[IntArray]) -> tuple[Group, ...]:
+    """Gather components with as many levels in each block, rounded up to a power of two, into groups."""
+    n_components = 1 + max(int(labels.max()) for labels in components)
+    counts = np.stack([np.bincount(labels, minlength=n_components) for labels in components], axis=1)
+    if n_components > 1:
+        counts = np.where(counts > 0, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.intp)
+    shapes, membership = np.unique(counts, axis=0, return_inverse=True)
+    membership = membership.ravel()
+    offsets = np.cumsum([0, *(k * J for k, J in sizes)])
+    groups = []
+    start = 0
+    for g, shape in enumerate(shapes):
+        members = np.flatnonzero(membership == g)
+        rank = np.full(n_components, -1)
+        rank[members] = np.arange(len(members))
+        places = np.cumsum([0, *(k * m for (k, _), m in zip(sizes, shape, strict=True))])
+        columns = np.full((len(members), places[-1]), offsets[-1])
+        for t, ((k, J), m) in enumerate(zip(sizes, shape, strict=True)):
+            levels = np.flatnonzero(rank[components[t]] >= 0)
+            owner = rank[components[t][levels]]
+            order = np.argsort(owner, kind="stable")
+            first_of_owner = np.searchsorted(owner[order], np.arange(len(members)))
+            slot = np.arange(len(levels)) - first_of_owner[owner[order]]
+            for a in range(k):
+                columns[owner[order], places[t] + a * m + slot] = offsets[t] + a * J + levels[order]
+        slices = tuple((slice(int(places[t]), int(places[t + 1])), k) for t, (k, _) in enumerate(sizes))
+        groups.append(Group(start, columns, slices))
+        start += len(members) * int(places[-1]) ** 2
+    return tuple(groups)
+
+
+def _places(groups: tuple[Group, ...], n_columns: int) -> tuple[IntArray, IntArray, IntArray]:
+    """For each tail column: where its component starts in storage, its place in there, and the component's width."""
+    base, place, width = (np.zeros(n_columns + 1, dtype=np.intp) for _ in range(3))
+    for group in groups:
+        n_components, m = group.columns.shape
+        base[group.columns] = (group.start + np.arange(n_components) * m * m)[:, None]
+        place[group.columns] = np.arange(m)
+        width[group.columns] = m
+    return base[:-1], place[:-1], width[:-1]
+
+
+def _nonzeros(
+    first: tuple[int, int],
+    sizes: tuple[tuple[int, int], ...],
+    offsets: IntArray,
+    with_first: tuple[Incidence, ...],
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Meetings of the first block and the tail by level: levels (m,), tail columns (m,), values (k, m)."""
+    levels, columns, values = [], [], []
+    for t, incidence in enumerate(with_first):
+        for b in range(sizes[t][0]):
+            levels.append(incidence.rows)
+            columns.append(offsets[t] + b * sizes[t][1] + incidence.columns)
+            values.append(incidence.values[:, b])
+    level = np.concatenate(levels)
+    order = np.argsort(level, kind="stable")
+    return level[order], np.concatenate(columns)[order], np.concatenate(values, axis=1)[:, order].reshape(first[0], -1)
+
+
+def _pairs(levels: IntArray, n_levels: int) -> tuple[IntArray, IntArray]:
+    """All pairs (including each with itself, each pair once) of entries that share a level; levels are sorted."""
+    counts = np.bincount(levels, minlength=n_levels)
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(levels)) - starts[levels]
+    one = np.repeat(np.arange(len(levels)), rank + 1)
+    first_pair = np.cumsum(rank + 1) - (rank + 1)
+    other = np.arange(len(one)) - first_pair[one] + starts[levels[one]]
+    return one, other
