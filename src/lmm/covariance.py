@@ -14,8 +14,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
-from lmm.linalg import FloatArray, lower_factor
+from lmm.linalg import RANK_TOLERANCE, FloatArray, lower_factor, triangular_factor
 
 IntArray = NDArray[np.intp]
 
@@ -42,11 +43,23 @@ class Covariance(Protocol):
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k), at theta, shape (m,)."""
 
-    def basis(self, gram: FloatArray) -> FloatArray:
-        """Matrix A, shape (k, k), such that the columns z A are as near to orthonormal as the structure allows."""
+    def basis(self, R: FloatArray) -> FloatArray:
+        """
+        Change of basis A, shape (k, k), of random-effects columns with triangular factor R, shape (k, k).
 
-    def transform(self, theta: FloatArray, A: FloatArray) -> FloatArray:
-        """Parameters of A T T' A', shape (m,): those of the effects A b when theta holds those of b."""
+        The columns times A are as near to orthonormal as the structure allows: A T T' A' keeps the structure.
+        """
+
+    def from_root(self, B: FloatArray) -> FloatArray:
+        """Parameters, shape (m,), for which T T' = B B', with B of shape (k, any) and B B' of this structure."""
+
+    def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
+        """
+        Steepest way out of the boundary.
+
+        Among the directions v v' in which Sigma = T T' can grow within the structure although v lies in the null
+        space of T', the one along which M = df/dSigma is least: returns v' M v (inf where T has full rank) and v.
+        """
 
 
 @dataclass(frozen=True)
@@ -92,16 +105,24 @@ class Unstructured:
         T[self._positions] = theta
         return T
 
-    def basis(self, gram: FloatArray) -> FloatArray:
-        """Inverse triangular factor of the Gram matrix: any basis of the effects has the same model."""
-        R = np.linalg.cholesky(gram).T
-        A: FloatArray = np.linalg.inv(R)
+    def basis(self, R: FloatArray) -> FloatArray:
+        """Inverse of the triangular factor: the model is the same in any basis of the effects."""
+        A: FloatArray = lapack.dtrtri(R)[0]
         return A
 
-    def transform(self, theta: FloatArray, A: FloatArray) -> FloatArray:
-        """Parameters of A T T' A'."""
-        theta_new: FloatArray = lower_factor(A @ self.factor(theta))[self._positions]
-        return theta_new
+    def from_root(self, B: FloatArray) -> FloatArray:
+        """Parameters for which T T' = B B'."""
+        theta: FloatArray = lower_factor(B)[self._positions]
+        return theta
+
+    def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
+        """Least eigenvalue of M on the null space of T', with its eigenvector."""
+        U, lengths, _ = np.linalg.svd(T)
+        null = U[:, lengths <= RANK_TOLERANCE * max(lengths[0], 1.0)]
+        if null.shape[1] == 0:
+            return np.inf, np.zeros(self.size)
+        values, vectors = np.linalg.eigh(null.T @ M @ null)
+        return float(values[0]), null @ vectors[:, 0]
 
 
 @dataclass(frozen=True)
@@ -138,13 +159,20 @@ class Diagonal:
         """Relative factor T, shape (k, k)."""
         return np.diag(theta)
 
-    def basis(self, gram: FloatArray) -> FloatArray:
-        """Diagonal scaling to unit length: independence survives no other change of basis."""
-        return np.diag(1.0 / np.sqrt(np.diagonal(gram)))
+    def basis(self, R: FloatArray) -> FloatArray:
+        """Scaling to unit length: independence survives no other change of basis."""
+        return np.diag(1.0 / np.sqrt(np.einsum("ij,ij->j", R, R)))
 
-    def transform(self, theta: FloatArray, A: FloatArray) -> FloatArray:
-        """Parameters of A T T' A' for a diagonal A."""
-        return np.abs(np.diagonal(A)) * np.abs(theta)
+    def from_root(self, B: FloatArray) -> FloatArray:
+        """Parameters for which T T' is the diagonal of B B'."""
+        theta: FloatArray = np.sqrt(np.einsum("ij,ij->i", B, B))
+        return theta
+
+    def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
+        """Least diagonal entry of M among the variances that are zero, with its unit vector."""
+        curvature = np.where(np.diagonal(T) == 0.0, np.diagonal(M), np.inf)
+        least = int(np.argmin(curvature))
+        return float(curvature[least]), np.eye(self.size)[least]
 
 
 @dataclass(frozen=True)
@@ -197,21 +225,28 @@ class Stacked:
             T[effects, effects] = part.factor(theta[thetas])
         return T
 
-    def basis(self, gram: FloatArray) -> FloatArray:
+    def basis(self, R: FloatArray) -> FloatArray:
         """Block diagonal of the bases of the parts."""
-        A = np.zeros_like(gram)
+        A = np.zeros_like(R)
         for part, (effects, _) in zip(self.parts, self._slices, strict=True):
-            A[effects, effects] = part.basis(gram[effects, effects])
+            A[effects, effects] = part.basis(triangular_factor(R[:, effects])[0])
         return A
 
-    def transform(self, theta: FloatArray, A: FloatArray) -> FloatArray:
-        """Parameters of A T T' A' for a block diagonal A."""
+    def from_root(self, B: FloatArray) -> FloatArray:
+        """Parameters for which the diagonal blocks of T T' are those of B B'."""
         return np.concatenate(
-            [
-                part.transform(theta[thetas], A[effects, effects])
-                for part, (effects, thetas) in zip(self.parts, self._slices, strict=True)
-            ]
+            [part.from_root(B[effects]) for part, (effects, _) in zip(self.parts, self._slices, strict=True)]
         )
+
+    def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
+        """Steepest way out of the boundary among the parts."""
+        best, direction = np.inf, np.zeros(self.size)
+        for part, (effects, _) in zip(self.parts, self._slices, strict=True):
+            curvature, v = part.escape(T[effects, effects], M[effects, effects])
+            if curvature < best:
+                best, direction = curvature, np.zeros(self.size)
+                direction[effects] = v
+        return best, direction
 
 
 def _unit_matrices(rows: IntArray, columns: IntArray, k: int) -> FloatArray:

@@ -40,6 +40,9 @@ from lmm.errors import ModelError
 from lmm.linalg import FloatArray, cholesky_levels, solve_lower_levels, solve_upper_levels
 from lmm.tail import Group, Tail, build_tail
 
+# Below this relative variance, dividing by it would cost more digits than the direct formula.
+SMALL_VARIANCE = 1e-8
+
 
 @dataclass(frozen=True)
 class TailFactor:
@@ -79,8 +82,8 @@ class Evaluation:
         Lambda Omega^-1 Lambda' Z' [X y], first block.
     b_T : ndarray (p + 1, q_T)
         The same, tail.
-    M_first : ndarray (k, k)
-        df/dSigma of the first block.
+    M : list of ndarray (k_t, k_t)
+        df/dSigma of the blocks, in the order of the cross-products.
     """
 
     theta: FloatArray
@@ -92,7 +95,7 @@ class Evaluation:
     border: FloatArray
     b_1: FloatArray
     b_T: FloatArray
-    M_first: FloatArray
+    M: list[FloatArray]
 
     @property
     def rho2(self) -> float:
@@ -150,7 +153,7 @@ class ProfiledDeviance:
         # Z' [Z X y] of the first block, scaled and reduced: L^-1 T' A.
         reduced = solve_lower_levels(L, T.T @ np.concatenate([cross.A_11, cross.A_B1]))
         reduced_Z, reduced_B = reduced[: len(T)], reduced[len(T) :]
-        border = cross.A_BB - _gram(reduced_B)
+        border = cross.A_BB - _gram(reduced_B, reduced_B)
 
         if tail is None:
             tail_factor = None
@@ -177,24 +180,128 @@ class ProfiledDeviance:
         combine = self._gradient_rows(border)
         b_1n, rest_1n = _combine(combine, b_1), _combine(combine, rest_B1)
         E_1 = rest_1n - np.einsum("abj,pbj->paj", cross.A_11, b_1n)
-        M = cross.A_11.sum(axis=2) - np.einsum("acj,bcj->ab", reduced_Z, reduced_Z)
-        M -= np.einsum("paj,pbj->ab", E_1, E_1)
-        by_factor = []
+        M_1 = cross.A_11.sum(axis=2) - np.einsum("acj,bcj->ab", reduced_Z, reduced_Z)
+        M_1 -= np.einsum("paj,pbj->ab", E_1, E_1)
+        M = [M_1]
         if tail is not None and tail_factor is not None:
             b_Tn = combine @ b_T
             E_T = combine @ cross.A_BT - (tail.A_TT_full @ b_Tn.T).T - _times_first(tail, b_1n)
             inverse = _invert_tail(tail, tail_factor)
-            by_factor = _tail_gradient(tail, tail_factor, inverse, factors[1:], E_T)
-            N = _scale_storage(tail, inverse, factors[1:])
             H = np.eye(len(T))[:, :, None] - np.einsum("acj,bcj->abj", reduced_Z, Q)
-            R = tail.schur_adjoint(N)
-            M -= np.einsum("acj,cdj,bdj->ab", H, R, H)
-        by_factor.insert(0, 2.0 * M @ T)
+            R = tail.schur_adjoint(_scale_storage(tail, inverse, factors[1:]))
+            M_1 -= np.einsum("acj,cdj,bdj->ab", H, R, H)
+            M += _tail_derivatives(tail, tail_factor, inverse, factors[1:], E_T)
 
         gradient = np.empty(len(theta))
-        for t, dT in zip(cross.order, by_factor, strict=True):
+        for place, t in enumerate(cross.order):
+            dT = 2.0 * M[place] @ factors[place]
             gradient[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
         return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, M)
+
+    def curvature(self, at: Evaluation) -> FloatArray:
+        """
+        Positive semidefinite approximation, shape (m, m), of the Hessian of the deviance in theta.
+
+        The average information of the directions dSigma/dtheta_i, plus the curvature <M, d2 Sigma / dtheta_i dtheta_j>
+        of the way theta enters Sigma, with the positive part of M: at an optimum M is positive semidefinite, and on
+        the boundary this second term is all there is.
+        """
+        B = np.zeros((self.n_theta, self.n_theta))
+        directions = []
+        for place, (t, T) in enumerate(zip(self.cross.order, at.factors, strict=True)):
+            tangents = self.covariances[t].tangents
+            d_sigma = tangents @ T.T
+            directions.append(d_sigma + d_sigma.transpose(0, 2, 1))
+            values, vectors = np.linalg.eigh(at.M[place])
+            M = (vectors * np.maximum(values, 0.0)) @ vectors.T
+            B[self.slices[t], self.slices[t]] = 2.0 * np.einsum("iab,ac,jcb->ij", tangents, M, tangents)
+        in_theta_order = np.argsort(
+            np.concatenate([np.arange(self.slices[t].start, self.slices[t].stop) for t in self.cross.order])
+        )
+        return B + self.average_information(at, directions)[np.ix_(in_theta_order, in_theta_order)]
+
+    def average_information(self, at: Evaluation, directions: Sequence[FloatArray]) -> FloatArray:
+        """
+        Twice the average of observed and expected information along directions of Sigma.
+
+        With P = V^-1 - V^-1 X C^-1 X' V^-1 and V_i the change of V, its entries are (nu / rho^2) y' P V_i P V_j P y
+        less what profiling sigma takes off. They need no trace: V_i P y stands in the column space of Z, so each
+        direction costs one solve.
+
+        Parameters
+        ----------
+        at : Evaluation
+        directions : sequence of ndarray (m_t, k_t, k_t)
+            Changes dSigma of each block, in the order of the cross-products.
+
+        Returns
+        -------
+        ndarray (m, m)
+            m is the sum of the m_t.
+
+        References
+        ----------
+        Gilmour, A. R., Thompson, R. and Cullis, B. R. (1995). Average information REML: an efficient algorithm for
+        variance parameter estimation in linear mixed models. Biometrics 51, 1440-1450.
+        """
+        cross, tail, p = self.cross, self.tail, self.cross.p
+        h_1, h_T = self._working_effects(at, directions)
+        # Z' w, [X y]' w and w' w for the working columns w_i = V_i P y = Z h_i.
+        w_1 = np.einsum("abj,mbj->maj", cross.A_11, h_1)
+        w_T = np.zeros_like(h_T)
+        if tail is not None:
+            w_1 += (tail.A_T1.T @ h_T.T).T.reshape(h_1.shape)
+            w_T = (tail.A_TT_full @ h_T.T).T + _times_first(tail, h_1)
+        B_w = _gram(cross.A_B1, h_1) + cross.A_BT @ h_T.T
+        inner = _gram(h_1, w_1) + h_T @ w_T.T
+        # w_i' P w_j: what is left of w' w after the eliminations of Z and X.
+        b_w1, b_wT = self._solve(at, w_1, w_T)
+        inner -= _gram(w_1, b_w1) + w_T @ b_wT.T
+        B_w -= _gram(cross.A_B1, b_w1) + cross.A_BT @ b_wT.T
+        reduced = lapack.dtrtrs(at.border, B_w, lower=1)[0]
+        inner -= reduced[:p].T @ reduced[:p]
+        if self.sigma is not None:
+            return inner / self.sigma**2
+        slope = reduced[p]  # y' P w / rho
+        information: FloatArray = (self.nu / at.rho2) * (inner - np.outer(slope, slope))
+        return information
+
+    def _working_effects(self, at: Evaluation, directions: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Rows dSigma_i Z' P y of the first block, shape (m, k, J), and of the tail, shape (m, q_T)."""
+        cross, tail = self.cross, self.tail
+        residual = np.append(-at.beta, 1.0)
+        b_1, b_T = _combine(residual[None], at.b_1), residual @ at.b_T
+        e_1 = (_combine(residual[None], cross.A_B1) - np.einsum("abj,pbj->paj", cross.A_11, b_1))[0]
+        e_T = residual @ cross.A_BT
+        if tail is not None:
+            e_1 -= (tail.A_T1.T @ b_T).reshape(e_1.shape)
+            e_T -= tail.A_TT_full @ b_T + _times_first(tail, b_1)[0]
+        m = sum(len(d_sigma) for d_sigma in directions)
+        h_1, h_T = np.zeros((m, *e_1.shape)), np.zeros((m, len(e_T)))
+        row, start = len(directions[0]), 0
+        h_1[:row] = directions[0] @ e_1
+        for (k, J), d_sigma in zip(cross.sizes[1:], directions[1:], strict=True):
+            e = e_T[start : start + k * J].reshape(k, J)
+            h_T[row : row + len(d_sigma), start : start + k * J] = (d_sigma @ e).reshape(len(d_sigma), k * J)
+            row += len(d_sigma)
+            start += k * J
+        return h_1, h_T
+
+    def _solve(self, at: Evaluation, A_1: FloatArray, A_T: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Lambda Omega^-1 Lambda' times rows of shapes (m, k, J) and (m, q_T)."""
+        T = at.factors[0]
+        if self.tail is None or at.tail is None:
+            return T @ solve_upper_levels(at.L, solve_lower_levels(at.L, T.T @ A_1)), A_T
+        D = self._first_inverse(at)
+        rest_T = A_T - _times_first(self.tail, np.einsum("abj,pbj->paj", D, A_1))
+        b_T, _ = _solve_tail(self.tail, at.tail, at.factors[1:], rest_T)
+        rest_1 = A_1 - (self.tail.A_T1.T @ b_T.T).T.reshape(A_1.shape)
+        return np.einsum("abj,pbj->paj", D, rest_1), b_T
+
+    def _first_inverse(self, at: Evaluation) -> FloatArray:
+        T = at.factors[0]
+        Q = solve_lower_levels(at.L, np.broadcast_to(T[:, :, None], at.L.shape))
+        return np.einsum("acj,bcj->abj", Q, Q)
 
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
         """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
@@ -221,10 +328,9 @@ class ProfiledDeviance:
         return rows
 
 
-def _gram(rows: FloatArray) -> FloatArray:
+def _gram(one: FloatArray, other: FloatArray) -> FloatArray:
     """Inner products of rows of shape (m, k, J)."""
-    flat = rows.reshape(len(rows), -1)
-    product: FloatArray = flat @ flat.T
+    product: FloatArray = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
     return product
 
 
@@ -355,33 +461,33 @@ def _scale_storage(tail: Tail, inverse: FloatArray, factors: list[FloatArray]) -
     return storage
 
 
-def _tail_gradient(
+def _tail_derivatives(
     tail: Tail, factor: TailFactor, inverse: FloatArray, factors: list[FloatArray], E_T: FloatArray
 ) -> list[FloatArray]:
-    """df/dT of each block of the tail, each k_t x k_t, given the weighted rows E_T, shape (r, q_T)."""
-    gradients = []
+    """M = df/dSigma of each block of the tail, each k_t x k_t, given the weighted rows E_T, shape (r, q_T)."""
+    derivatives = []
     start = 0
-    for t, ((k, J), T) in enumerate(zip(tail.sizes, factors, strict=True)):
+    for t, (k, J) in enumerate(tail.sizes):
         E = E_T[:, start : start + k * J].reshape(-1, k, J)
         start += k * J
-        G = -np.einsum("paj,pbj->ab", E, E) @ T
+        M = -np.einsum("paj,pbj->ab", E, E)
         for group in tail.groups:
-            G += _trace_block(group, t, group.matrices(factor.schur), group.matrices(inverse), factors)
-        gradients.append(2.0 * G)
-    return gradients
+            M += _trace_block(group, t, group.matrices(factor.schur), group.matrices(inverse), factors)
+        derivatives.append(M)
+    return derivatives
 
 
-def _trace_block(
-    group: Group, t: int, S: FloatArray, inverse: FloatArray, factors: list[FloatArray]
-) -> FloatArray:
-    """Sum over the levels of block t of the k x k diagonal blocks of S Lambda (Lambda' S Lambda + I)^-1."""
+def _trace_block(group: Group, t: int, S: FloatArray, inverse: FloatArray, factors: list[FloatArray]) -> FloatArray:
+    """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
     places, k = group.slices[t]
-    if k == 1:
-        # With G = S Lambda Omega^-1 = Lambda^-T (I - Omega^-1), the diagonal of the inverse suffices.
-        theta = factors[t][0, 0]
+    theta = factors[t][0, 0]
+    if k == 1 and theta**2 > SMALL_VARIANCE:
+        # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: the diagonal of the inverse suffices.
         diagonal = np.diagonal(inverse, axis1=1, axis2=2)[:, places]
-        return np.array([[(1.0 - diagonal).sum() / theta if theta != 0.0 else 0.0]])
-    S_Lambda = _scale_rows(group, factors, _symmetric(S)).transpose(0, 2, 1)
-    left = S_Lambda[:, places].reshape(len(S), k, -1, S.shape[1])
-    right = _symmetric(inverse)[:, places].reshape(left.shape)
-    return np.einsum("najc,nbjc->ab", left, right, optimize=True)
+        return np.array([[(1.0 - diagonal).sum() / theta**2]])
+    full = _symmetric(S)
+    S_Lambda = _scale_rows(group, factors, full).transpose(0, 2, 1)[:, places]
+    reduced = S_Lambda @ _symmetric(inverse)
+    blocks = (len(S), k, -1, S.shape[1])
+    own = full[:, places, places].reshape(len(S), k, (places.stop - places.start) // k, k, -1)
+    return np.einsum("najbj->ab", own) - np.einsum("najc,nbjc->ab", S_Lambda.reshape(blocks), reduced.reshape(blocks))

@@ -68,7 +68,7 @@ def _qr_r(A: FloatArray) -> FloatArray:
 
 def lower_factor(B: FloatArray) -> FloatArray:
     """
-    Lower triangular L with non-negative diagonal and L L' = B B', for a square B that may be singular.
+    Lower triangular L, k x k, with non-negative diagonal and L L' = B B', for B of k rows and any rank.
 
     Columns of B that are exactly zero stay out of the factorisation, so that the rank of L is that of B and its
     trailing columns are exact zeros.
@@ -79,6 +79,8 @@ def lower_factor(B: FloatArray) -> FloatArray:
     if nonzero.size:
         R = _qr_r(nonzero.T)
         L[:, : len(R)] = R.T
+    # A rank below the number of columns leaves rounding errors where zeros belong.
+    L[np.abs(L) <= 4.0 * np.finfo(float).eps * np.sqrt(np.einsum("ij,ij->i", L, L))[:, None]] = 0.0
     return L * np.where(np.diagonal(L) < 0.0, -1.0, 1.0)
 
 

@@ -1,0 +1,221 @@
+"""
+Minimising the profiled deviance, and proving that the minimum is one.
+
+The deviance depends on theta through Sigma = T T' only, so at a point where T is singular its gradient in theta can
+vanish by symmetry although the point is no minimum. Newton steps with the average information find the stationary
+points; the derivative M = df/dSigma tells whether one is a minimum: M vanishes on the range of T (that is the gradient
+in theta) and is positive semidefinite on the null space. Where it is not, the search goes on along the offending
+direction of Sigma.
+
+Progress is measured in units of the deviance: the decrease that a Newton step, or leaving the boundary, promises. That
+needs no scale for the parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.linalg import FloatArray
+
+# A step that shrinks a standard deviation to less than this share of itself goes to zero at once.
+VANISHING = 0.1
+# Share of the promised decrease that a step must deliver.
+SUFFICIENT = 1e-4
+
+
+@dataclass(frozen=True)
+class Control:
+    """
+    When the optimiser stops.
+
+    Attributes
+    ----------
+    tolerance : float
+        Promised decrease of the deviance, in its own units, below which the optimum counts as found.
+    max_evaluations : int
+        Number of evaluations of the deviance after which it gives up, with a warning.
+    """
+
+    tolerance: float = 1e-12
+    max_evaluations: int = 300
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the optimiser's record: the deviance reached and the decrease that the next step promises."""
+
+    value: float
+    decrement: float
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """
+    What the optimiser found.
+
+    Attributes
+    ----------
+    theta : ndarray (m,)
+    evaluation : Evaluation
+        State of the deviance at theta.
+    decrement : float
+        Decrease of the deviance promised by one more Newton step.
+    escape : float
+        Decrease promised by leaving the boundary; 0 where Sigma is positive definite or the boundary is optimal.
+    boundary_curvature : float
+        Least eigenvalue of df/dSigma on the null space of T: not negative at an optimum, inf inside.
+    converged : bool
+    n_evaluations : int
+    trace : tuple of Step
+    """
+
+    theta: FloatArray
+    evaluation: Evaluation
+    decrement: float
+    escape: float
+    boundary_curvature: float
+    converged: bool
+    n_evaluations: int
+    trace: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class _Escape:
+    """A way out of the boundary: Sigma of one block grows by length * v v'."""
+
+    block: int
+    v: FloatArray
+    length: float
+    gain: float
+    curvature: float
+
+
+def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) -> Optimum:
+    """
+    Minimise the profiled deviance from a starting point.
+
+    Parameters
+    ----------
+    deviance : ProfiledDeviance
+    start : ndarray (m,)
+        Any point, the boundary included.
+    control : Control
+    """
+    at = deviance.evaluate(_canonical(deviance, start))
+    n_evaluations = 1
+    trace: list[Step] = []
+    while True:
+        step, decrement = _newton_step(deviance, at)
+        escape = _escape(deviance, at)
+        trace.append(Step(at.value, decrement))
+        converged = decrement <= control.tolerance and escape.gain <= control.tolerance
+        if converged or n_evaluations >= control.max_evaluations:
+            break
+        if escape.gain > decrement:
+            found, used = _leave_boundary(deviance, at, escape)
+        else:
+            found, used = _search(deviance, at, step, decrement)
+        n_evaluations += used
+        if found is None:
+            # Rounding errors of the deviance hide any further decrease.
+            converged = max(decrement, escape.gain) <= _noise(deviance, at)
+            break
+        at = found
+    return Optimum(
+        theta=at.theta,
+        evaluation=at,
+        decrement=decrement,
+        escape=escape.gain,
+        boundary_curvature=escape.curvature,
+        converged=converged,
+        n_evaluations=n_evaluations,
+        trace=tuple(trace),
+    )
+
+
+def _canonical(deviance: ProfiledDeviance, theta: FloatArray) -> FloatArray:
+    """The same Sigma with a non-negative diagonal of T."""
+    return np.concatenate(
+        [
+            covariance.from_root(covariance.factor(theta[thetas]))
+            for covariance, thetas in zip(deviance.covariances, deviance.slices, strict=True)
+        ]
+    )
+
+
+def _newton_step(deviance: ProfiledDeviance, at: Evaluation) -> tuple[FloatArray, float]:
+    """Newton step in theta, cut to a length the quadratic model may be trusted for, and the decrease it promises."""
+    B = deviance.curvature(at)
+    values, vectors = np.linalg.eigh(B)
+    floor = 1e-10 * max(float(values[-1]), 1e-10)
+    slopes = vectors.T @ at.gradient
+    step: FloatArray = -vectors @ (slopes / np.maximum(values, floor))
+    decrement = -0.5 * float(at.gradient @ step)
+    longest = float(np.abs(step).max())
+    limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
+    return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
+
+
+def _search(
+    deviance: ProfiledDeviance, at: Evaluation, step: FloatArray, decrement: float
+) -> tuple[Evaluation | None, int]:
+    """Backtrack along a Newton step until the deviance falls as promised; None where rounding errors forbid."""
+    diagonal = np.concatenate([covariance.lower for covariance in deviance.covariances]) == 0.0
+    slope = float(at.gradient @ step)
+    noise = _noise(deviance, at)
+    share = 1.0
+    used = 0
+    while share > 1e-8:
+        theta = at.theta + share * step
+        theta[diagonal & (theta <= VANISHING * at.theta)] = 0.0
+        new = deviance.evaluate(_canonical(deviance, theta))
+        used += 1
+        if new.value <= at.value + SUFFICIENT * share * slope:
+            return new, used
+        if decrement <= noise:
+            # The values cannot tell; the gradients can.
+            return (new, used) if _newton_step(deviance, new)[1] < decrement else (None, used)
+        excess = new.value - at.value - share * slope
+        share *= min(max(-0.5 * share * slope / excess, 0.1), 0.5)
+    return None, used
+
+
+def _escape(deviance: ProfiledDeviance, at: Evaluation) -> _Escape:
+    """The way out of the boundary that promises most."""
+    best = _Escape(0, np.zeros(0), 0.0, 0.0, np.inf)
+    for place, t in enumerate(deviance.cross.order):
+        curvature, v = deviance.covariances[t].escape(at.factors[place], at.M[place])
+        if curvature >= best.curvature:
+            continue
+        best = _Escape(t, v, 0.0, 0.0, curvature)
+    if best.curvature >= 0.0 or np.isinf(best.curvature):
+        return best
+    place = deviance.cross.order.index(best.block)
+    directions = [np.zeros((0, k, k)) for k, _ in deviance.cross.sizes]
+    directions[place] = np.outer(best.v, best.v)[None]
+    information = float(deviance.average_information(at, directions)[0, 0])
+    length = -best.curvature / information if information > 0.0 else 1.0
+    return _Escape(best.block, best.v, length, -0.5 * best.curvature * length, best.curvature)
+
+
+def _leave_boundary(deviance: ProfiledDeviance, at: Evaluation, escape: _Escape) -> tuple[Evaluation | None, int]:
+    """Let Sigma grow along the direction of escape until the deviance falls; None where rounding errors forbid."""
+    covariance, thetas = deviance.covariances[escape.block], deviance.slices[escape.block]
+    T = covariance.factor(at.theta[thetas])
+    length = escape.length
+    for used in range(1, 31):
+        theta = at.theta.copy()
+        theta[thetas] = covariance.from_root(np.column_stack([T, np.sqrt(length) * escape.v]))
+        new = deviance.evaluate(theta)
+        if new.value <= at.value + SUFFICIENT * length * escape.curvature:
+            return new, used
+        length *= 0.25
+    return None, used
+
+
+def _noise(deviance: ProfiledDeviance, at: Evaluation) -> float:
+    """Size of the rounding errors of the deviance."""
+    return 1e-13 * max(abs(at.value), float(deviance.cross.n))
