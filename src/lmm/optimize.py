@@ -20,7 +20,7 @@ import numpy as np
 from lmm.deviance import Evaluation, ProfiledDeviance
 from lmm.linalg import FloatArray
 
-# A step that shrinks a standard deviation to less than this share of itself goes to zero at once.
+# A step that shrinks a column of T to less than this share of itself, or reverses it, sets the column to zero at once.
 VANISHING = 0.1
 # Share of the promised decrease that a step must deliver.
 SUFFICIENT = 1e-4
@@ -104,7 +104,7 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
         Any point, the boundary included.
     control : Control
     """
-    at = deviance.evaluate(_canonical(deviance, start))
+    at = deviance.evaluate(_land(deviance, start, start))
     n_evaluations = 1
     trace: list[Step] = []
     while True:
@@ -136,14 +136,22 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
     )
 
 
-def _canonical(deviance: ProfiledDeviance, theta: FloatArray) -> FloatArray:
-    """The same Sigma with a non-negative diagonal of T."""
-    return np.concatenate(
-        [
-            covariance.from_root(covariance.factor(theta[thetas]))
-            for covariance, thetas in zip(deviance.covariances, deviance.slices, strict=True)
-        ]
-    )
+def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> FloatArray:
+    """
+    Where a step from old to new lands: T with a non-negative diagonal and no column on its way to zero.
+
+    The deviance is even in each column of T, so a column that vanishes at the optimum would only halve its way there;
+    and a column that a step reverses has passed through zero, where the certificate decides what comes next.
+    """
+    landed = []
+    for covariance, thetas in zip(deviance.covariances, deviance.slices, strict=True):
+        T, T_new = covariance.factor(old[thetas]), covariance.factor(new[thetas])
+        square, square_new, product = (T * T).sum(axis=0), (T_new * T_new).sum(axis=0), (T * T_new).sum(axis=0)
+        shrunk = square_new < VANISHING**2 * square
+        reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * square * square_new)
+        T_new[:, shrunk | reversed_] = 0.0
+        landed.append(covariance.from_root(T_new))
+    return np.concatenate(landed)
 
 
 def _newton_step(deviance: ProfiledDeviance, at: Evaluation) -> tuple[FloatArray, float]:
@@ -163,15 +171,12 @@ def _search(
     deviance: ProfiledDeviance, at: Evaluation, step: FloatArray, decrement: float
 ) -> tuple[Evaluation | None, int]:
     """Backtrack along a Newton step until the deviance falls as promised; None where rounding errors forbid."""
-    diagonal = np.concatenate([covariance.lower for covariance in deviance.covariances]) == 0.0
     slope = float(at.gradient @ step)
     noise = _noise(deviance, at)
     share = 1.0
     used = 0
     while share > 1e-8:
-        theta = at.theta + share * step
-        theta[diagonal & (theta <= VANISHING * at.theta)] = 0.0
-        new = deviance.evaluate(_canonical(deviance, theta))
+        new = deviance.evaluate(_land(deviance, at.theta, at.theta + share * step))
         used += 1
         if new.value <= at.value + SUFFICIENT * share * slope:
             return new, used
