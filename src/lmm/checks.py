@@ -1,0 +1,272 @@
+"""What is refused on the way from data to design, each with the way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmm import _formulaic, syntax
+from lmm.columns import Categorical, shown_labels
+from lmm.encoding import Encoding
+from lmm.errors import DataError, FormulaError, LMMError, ModelError
+from lmm.expressions import Basis, Rows, Value
+from lmm.formula import ModelFormula, formula_error
+from lmm.frames import Table, near_matches
+from lmm.linalg import triangular_factor
+
+if TYPE_CHECKING:
+    from lmm.design import RandomTerm
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+# Below this share of its length, what the fixed effects leave of the response is rounding.
+_EXACT_FIT = 1e-12
+
+
+def is_constant(name: str) -> bool:
+    """Whether a name in an expression stands for something other than a column."""
+    return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS or name in ("pi", "np.pi")
+
+
+def unknown_column(name: str, names: Any, formula: str | None, where: str = "") -> LMMError:  # noqa: ANN401
+    """Error for a name that is no column; lists near matches."""
+    close = near_matches(name, names)
+    listed = shown_labels(names, 12)
+    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Columns: {listed}."
+    message = f"There is no column {name!r} in the data{' (' + where + ')' if where else ''}. {hint}"
+    if formula is None:
+        return DataError(message)
+    written = syntax.quote(name)
+    start = _find_word(formula, written)
+    if start is None:
+        return formula_error(message, formula)
+    return formula_error(message, formula, start, start + len(written))
+
+
+def _find_word(text: str, word: str) -> int | None:
+    start = text.find(word)
+    while start >= 0:
+        before, after = text[start - 1 : start], text[start + len(word) : start + len(word) + 1]
+        if not (before.isalnum() or (before in ("_", ".") and before)) and not (
+            after.isalnum() or (after in "_." and after)
+        ):
+            return start
+        start = text.find(word, start + 1)
+    return None
+
+
+def check_table(table: Table, na_action: str) -> None:
+    """Refuse data without rows or columns, and an unknown na_action."""
+    if na_action not in ("drop", "raise"):
+        raise LMMError(
+            f'na_action must be "drop" (leave out rows with missing values) or "raise" (stop), not {na_action!r}.'
+        )
+    if not table.names:
+        raise DataError("The data have no columns.")
+    if table.n == 0:
+        raise DataError("The data have no rows.")
+
+
+def check_missing(absent: dict[str, BoolArray | None], n_missing: int, n: int, na_action: str) -> None:
+    """Refuse missing values when asked to, and data without a complete row."""
+    counts = {name: int(mask.sum()) for name, mask in absent.items() if mask is not None and mask.any()}
+    listed = ", ".join(f"{name!r}: {count}" for name, count in counts.items())
+    if na_action == "raise":
+        raise DataError(
+            f"{n_missing} of {n} rows have missing values ({listed}). Fill them in, or leave those rows out with "
+            'na_action="drop".'
+        )
+    if n_missing == n:
+        empty = [name for name, count in counts.items() if count == n]
+        if empty:
+            raise DataError(
+                f"No complete row is left: {' and '.join(map(repr, empty))} {'is' if len(empty) == 1 else 'are'} "
+                f"missing in all {n} rows. Leave {'it' if len(empty) == 1 else 'them'} out of the formula."
+            )
+        raise DataError(f"No complete row is left of {n}: each has a missing value in some column ({listed}).")
+
+
+def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN401 - any array
+    """Weights or offset as numbers; NaN marks a missing one."""
+    if isinstance(given, Categorical):
+        raise DataError(f"The {what} are labels; numbers are expected.")
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The {what} cannot be read as numbers: {error}.") from error
+    if values.ndim != 1 or len(values) != n:
+        shape = "a single number" if values.ndim == 0 else f"shape {values.shape}"
+        raise DataError(f"The {what} must be a column name or one number for each of the {n} rows; got {shape}.")
+    if np.isinf(values).any():
+        raise DataError(f"The {what} hold infinite values, the first in row {int(np.argmax(np.isinf(values)))}.")
+    if what == "weights":
+        if (values < 0).any():
+            raise DataError(
+                f"The weights must not be negative: Var(e_i) = sigma^2 / w_i. Row {int(np.argmax(values < 0))} "
+                f"(counted from 0) has {values[np.argmax(values < 0)]:g}."
+            )
+        if not (values > 0).any():
+            raise DataError("The weights are all zero: no row counts.")
+    return values
+
+
+def require_finite(what: str, values: FloatArray) -> None:
+    """Refuse what an expression made of finite columns."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise DataError(
+            f"`{what}` is not finite in {int(bad.sum())} of {len(values)} rows (the first is row "
+            f"{int(np.argmax(bad))} of those used, counted from 0)."
+        )
+
+
+def check_response(formula: ModelFormula, value: Value, rows: Rows) -> FloatArray:
+    """Refuse a response that is not one varying number for each row; the result is a copy."""
+    shown = syntax.column_of(formula.response) or formula.response
+    end = len(formula.text.split("~", 1)[0].rstrip())
+    if isinstance(value, Basis):
+        raise formula_error(
+            f"The response `{shown}` has {len(value.fields)} columns; one is needed.", formula.text, 0, end
+        )
+    if isinstance(value, Categorical):
+        message = (
+            f"The response `{shown}` is not numeric: its values are {shown_labels(value.levels)}. A Gaussian model "
+            "needs a numeric response"
+        )
+        numbers = pd.to_numeric(pd.Series(value.levels.astype(str)), errors="coerce")
+        if not numbers.isna().any():
+            message += "; these look like numbers stored as text: convert them with pandas.to_numeric()"
+        raise formula_error(message + ".", formula.text, 0, end)
+    require_finite(shown, value)
+    y = np.array(value, dtype=np.float64)
+    if y.size > 1 and np.all(y == y[0]):
+        raise ModelError(
+            f"The response `{shown}` is constant: it is {y[0]:g} in all {len(y)} rows used. There is no variation to "
+            "explain."
+        )
+    return y
+
+
+def check_model(
+    formula: ModelFormula,
+    y: FloatArray,
+    X: FloatArray,
+    R: FloatArray,
+    weights: FloatArray | None,
+    offset: FloatArray | None,
+    terms: tuple[RandomTerm, ...],
+    encoding: Encoding,
+    *,
+    sigma_fixed: bool,
+) -> None:
+    """Refuse models that these data cannot estimate."""
+    n, p = X.shape
+    if n <= p:
+        raise ModelError(
+            f"The model has {p} fixed coefficients and {n} rows: nothing is left to estimate the variances from. Use "
+            "fewer terms."
+        )
+    for term in terms:
+        _check_term(formula, term, n, sigma_fixed=sigma_fixed)
+    _check_fixed_factor(formula, terms, encoding)
+    _check_residual(formula, y, X, R, weights, offset)
+
+
+def _check_term(formula: ModelFormula, term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
+    J, k = len(term.levels), len(term.effects)
+    if J == 1:
+        raise ModelError(
+            f"The grouping factor {term.group!r} has a single level, {shown_labels(term.levels)}, in the rows used: a "
+            "variance between groups needs at least two. Remove the term, or check the data."
+        )
+    if J * k >= n and not sigma_fixed:
+        what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
+        raise ModelError(
+            f"The term ({' + '.join(term.effects)} | {term.group}) has {what} for {n} rows; there must be fewer random "
+            "effects than rows, otherwise they cannot be told apart from the residuals. Use fewer effects or a "
+            "coarser group; if the residual variances are known, give weights=1/variance and sigma=1."
+        )
+    if k > 1 and term.structure == "unstructured":
+        _, kept = triangular_factor(term.columns)
+        if not kept.all():
+            dependent = [name for name, keep in zip(term.effects, kept, strict=True) if not keep]
+            raise ModelError(
+                f"In the random term ({' + '.join(term.effects)} | {term.group}) the column {dependent[0]!r} is a "
+                "linear combination of the columns before it, so that its variance cannot be estimated. Remove it."
+            )
+
+
+def _check_fixed_factor(formula: ModelFormula, terms: tuple[RandomTerm, ...], encoding: Encoding) -> None:
+    """A fixed effect for each group leaves the random intercept nothing to explain."""
+    fixed = {
+        frozenset(map(_bare_factor, term)) for term in encoding.terms.terms if all(f in encoding.codings for f in term)
+    }
+    for part in formula.random:
+        if frozenset(map(_bare_factor, part.group)) in fixed and part.effects.intercept:
+            start = formula.text.find("~") + 1
+            raise formula_error(
+                f"{part.name!r} is both a fixed factor and the grouping factor of {part.text}: the fixed effects "
+                "already fit each group's mean, and the variance between groups cannot be estimated. Remove one of "
+                "the two.",
+                formula.text,
+                start + (formula.text[start:].startswith(" ")),
+                len(formula.text),
+            )
+
+
+def _bare_factor(expression: str) -> str:
+    """``factor(x)`` and ``C(x, ...)`` code the same factor as ``x``."""
+    for prefix in ("factor(", "C(", "as.factor("):
+        if expression.startswith(prefix):
+            return syntax.columns_in(expression)[0]
+    return expression
+
+
+def _check_residual(
+    formula: ModelFormula,
+    y: FloatArray,
+    X: FloatArray,
+    R: FloatArray,
+    weights: FloatArray | None,
+    offset: FloatArray | None,
+) -> None:
+    target = y if offset is None else y - offset
+    root = None if weights is None else np.sqrt(weights)
+    work = target if root is None else root * target
+    length = float(np.linalg.norm(work))
+    if X.shape[1]:
+        # two steps of the normal equations through R: enough to see a residual of rounding size
+        for _ in range(2):
+            g = X.T @ (work if root is None else root * work)
+            fit = X @ np.linalg.solve(R, np.linalg.solve(R.T, g))
+            work = work - (fit if root is None else root * fit)
+    if np.linalg.norm(work) <= _EXACT_FIT * length:
+        raise ModelError(
+            f"The fixed effects fit the response `{formula.response}` exactly: no variation is left for the random "
+            "effects. Is the response among the predictors, or made from them?"
+        )
+
+
+_NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items()}
+
+
+def read_contrasts(contrasts: dict[str, Any] | None) -> dict[str, Any]:
+    """Contrasts by name of the factor, as objects."""
+    found: dict[str, Any] = {}
+    for factor, given in (contrasts or {}).items():
+        if isinstance(given, str):
+            kind = _formulaic.CONTRASTS.get(given) or _NAMED.get(given)
+            if kind is None:
+                raise FormulaError(
+                    f"contrasts={{{factor!r}: {given!r}}}: no such coding. Use one of {', '.join(sorted(_NAMED))}."
+                )
+            found[factor] = kind()
+        elif hasattr(given, "get_coding_matrix"):
+            found[factor] = given
+        else:
+            found[factor] = _formulaic.custom_contrasts(given)
+    return found

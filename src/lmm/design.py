@@ -1,0 +1,403 @@
+"""From a formula and a data frame to the arrays of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lmm import checks
+from lmm.columns import Categorical, Column
+from lmm.encoding import Encoding, Evaluated, encode
+from lmm.errors import DataError
+from lmm.expressions import Rows, evaluate
+from lmm.formula import ModelFormula, RandomPart, expand_dot
+from lmm.frames import Table, as_table
+from lmm.grouping import Grouping, group
+from lmm.linalg import triangular_factor
+from lmm.syntax import canonical, column_of, columns_in
+
+__all__ = ["Design", "RandomTerm", "build_design"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RandomTerm:
+    """
+    One ``(effects | group)``: columns of the effects and the group of each row.
+
+    Attributes
+    ----------
+    group : str
+        Key of the group, ``"a:b"`` for an interaction.
+    effects : tuple of str
+        Names of the k columns.
+    columns : ndarray (n, k)
+    codes : ndarray (n,)
+        Group of each row, from 0 to J - 1; every group occurs.
+    levels : Index (J,)
+        Labels of the groups; a MultiIndex for an interaction.
+    structure : str
+        "unstructured" or "diagonal".
+    encoding : Encoding
+        Builds the columns on new data.
+    grouping : Grouping
+        Finds the groups in new data.
+    """
+
+    group: str
+    effects: tuple[str, ...]
+    columns: FloatArray
+    codes: IntArray
+    levels: pd.Index[Any]
+    structure: str
+    encoding: Encoding
+    grouping: Grouping
+
+
+@dataclass(frozen=True)
+class Design:
+    """
+    The arrays of a model, and how to build them on new data.
+
+    Attributes
+    ----------
+    formula : ModelFormula
+    response_name : str
+    y : ndarray (n,)
+        The response, offsets not subtracted.
+    X : ndarray (n, p)
+        Fixed-effects matrix of full column rank, in Fortran order.
+    R : ndarray (p, p)
+        Upper triangular factor of sqrt(w) X.
+    names : tuple of str
+        Names of the p columns.
+    all_names, kept : tuple of str, ndarray of bool
+        Names before aliased columns were dropped, and which of them stayed.
+    terms : tuple of RandomTerm
+        By decreasing number of groups.
+    weights, offset : ndarray (n,) or None
+    index : Index (n,)
+        Index of the rows used.
+    rows : ndarray (n,) or None
+        Positions of the rows used in the data, None when all are.
+    n_missing, n_zero_weight : int
+        Rows left out for a missing value, and for a weight of zero.
+    fixed_encoding : Encoding
+        Builds the columns of X (before dropping) on new data.
+    offset_given : bool
+        Whether part of the offset came as an argument, which new data cannot provide.
+    """
+
+    formula: ModelFormula
+    response_name: str
+    y: FloatArray
+    X: FloatArray
+    R: FloatArray
+    names: tuple[str, ...]
+    all_names: tuple[str, ...]
+    kept: BoolArray
+    terms: tuple[RandomTerm, ...]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    index: pd.Index[Any]
+    rows: IntArray | None
+    n_missing: int
+    n_zero_weight: int
+    fixed_encoding: Encoding
+    offset_states: tuple[dict[str, Any], ...]
+    offset_argument: str | None
+    offset_given: bool
+
+    def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
+        """X (n_new, p) for new data; a row with a missing value is NaN."""
+        return self.fixed_encoding.columns(self.new_rows(data))[:, self.kept]
+
+    def random_columns(self, data: Any, term: int) -> FloatArray:  # noqa: ANN401
+        """Columns (n_new, k) of random term number ``term`` for new data."""
+        return self.terms[term].encoding.columns(self.new_rows(data))
+
+    def group_codes(self, data: Any, term: int) -> IntArray:  # noqa: ANN401
+        """Groups (n_new,) of new data: -1 for a group that the fit did not have, -2 for a missing label."""
+        return self.terms[term].grouping.codes(self.new_rows(data))
+
+    def group_labels(self, data: Any, term: int) -> pd.Index[Any]:  # noqa: ANN401
+        """Labels (n_new,) of the groups of new data, as they stand there."""
+        return self.terms[term].grouping.labels(self.new_rows(data))
+
+    def new_offset(self, data: Any) -> FloatArray | None:  # noqa: ANN401
+        """Offset (n_new,) that the formula, or a column named as argument, gives to new data; None if neither."""
+        rows = self.new_rows(data)
+        total: FloatArray | None = None
+        expressions = [*self.formula.offset, *([self.offset_argument] if self.offset_argument else [])]
+        states = [*self.offset_states, {}]
+        for expression, state in zip(expressions, states, strict=False):
+            value = _vector(expression, rows, state, fitting=False)
+            total = value if total is None else total + value
+        return total
+
+    def new_rows(self, data: Any) -> Rows:  # noqa: ANN401
+        """New data as rows from which columns are taken; pass the result in place of the data to read them once."""
+        return data if isinstance(data, _RowsUsed) else _RowsUsed(as_table(data), None, self.formula.text)
+
+
+def build_design(
+    formula: ModelFormula,
+    data: Any,  # noqa: ANN401 - frames of any library
+    *,
+    weights: Any = None,  # noqa: ANN401 - a column name or any array
+    offset: Any = None,  # noqa: ANN401 - idem
+    na_action: str = "drop",
+    sigma_fixed: bool = False,
+    contrasts: dict[str, Any] | None = None,
+) -> Design:
+    """
+    Arrays of a model for a data frame.
+
+    Rows with a missing value in a column that the formula uses are left out, and so are rows of weight zero.
+    Transforms that learn from the data (``poly``, ``scale``, splines) see the rows used only.
+
+    Parameters
+    ----------
+    formula : ModelFormula
+    data : DataFrame
+        pandas, polars, pyarrow, or a dict of columns.
+    weights, offset : str or array_like (n,), optional
+        Name of a column, an expression, or one number for each row of the data. A Series is matched by position,
+        not by its index.
+    na_action : {"drop", "raise"}
+        What to do about missing values.
+    sigma_fixed : bool
+        Whether the residual standard deviation is known; then a term may have as many effects as there are rows.
+    contrasts : dict, optional
+        Coding of factors by name: "sum", "treatment", "helmert", "poly", "diff", or one of formulaic's contrasts.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        With what was expected and the way out.
+    """
+    table = as_table(data)
+    checks.check_table(table, na_action)
+    formula = expand_dot(formula, tuple(str(name) for name in table.names))
+    used = _used_columns(formula, table)
+    w, w_column = _argument("weights", weights, table, formula)
+    o, o_column = _argument("offset", offset, table, formula)
+    used |= {**w_column, **o_column}
+    rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
+    selected = _RowsUsed(table, rows, formula.text)
+    evaluated = Evaluated(selected, checks.read_contrasts(contrasts))
+
+    y = _response(formula, selected)
+    w = w if w is None or rows is None else w[rows]
+    total, offset_states = _offset(formula, selected, o if o is None or rows is None else o[rows])
+    X, encoding = encode(formula.fixed, evaluated)
+    R, kept = triangular_factor(X if w is None else np.sqrt(w)[:, None] * X)
+    if not kept.all():
+        X = np.asfortranarray(X[:, kept])
+    names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
+    terms = _random_terms(formula, selected, evaluated)
+    checks.check_model(formula, y, X, R, w, total, terms, encoding, sigma_fixed=sigma_fixed)
+    return Design(
+        formula=formula,
+        response_name=column_of(formula.response) or formula.response,
+        y=y,
+        X=X,
+        R=R,
+        names=names,
+        all_names=encoding.names,
+        kept=kept,
+        terms=terms,
+        weights=w,
+        offset=total,
+        index=table.index if rows is None else table.index[rows],
+        rows=rows,
+        n_missing=n_missing,
+        n_zero_weight=n_zero,
+        fixed_encoding=encoding,
+        offset_states=offset_states,
+        offset_argument=canonical(offset)
+        if isinstance(offset, str) and column_of(offset) is None
+        else (offset if isinstance(offset, str) else None),
+        offset_given=offset is not None and not isinstance(offset, str),
+    )
+
+
+class _RowsUsed:
+    """The rows used of a table: columns without missing values."""
+
+    def __init__(self, table: Table, rows: IntArray | None, formula: str) -> None:
+        self._table = table
+        self._rows = rows
+        self._formula = formula
+        self._taken: dict[str, Column] = {}
+        self.n = table.n if rows is None else len(rows)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._table
+
+    def column(self, name: str) -> Column:
+        if name not in self._table:
+            raise checks.unknown_column(name, self._table.names, self._formula)
+        if self._rows is None:
+            return self._table.column(name)
+        taken = self._taken.get(name)
+        if taken is None:
+            taken = self._taken[name] = self._table.column(name).take(self._rows)
+        return taken
+
+
+def _used_columns(formula: ModelFormula, table: Table) -> dict[str, Column]:
+    """Columns that the formula names."""
+    used: dict[str, Column] = {}
+    for expression in _expressions(formula):
+        plain = column_of(expression)
+        for name in (plain,) if plain is not None else columns_in(expression):
+            if name in used:
+                continue
+            if name in table:
+                used[name] = table.column(name)
+            elif plain is not None or not checks.is_constant(name):
+                raise checks.unknown_column(name, table.names, formula.text)
+    return used
+
+
+def _expressions(formula: ModelFormula) -> list[str]:
+    found = [formula.response]
+    for term in formula.fixed.terms:
+        found.extend(term)
+    for part in formula.random:
+        for term in part.effects.terms:
+            found.extend(term)
+        found.extend(part.group)
+    return [*found, *formula.offset]
+
+
+def _argument(
+    what: str,
+    given: Any,  # noqa: ANN401 - a column name or any array
+    table: Table,
+    formula: ModelFormula,
+) -> tuple[FloatArray | None, dict[str, Column]]:
+    """Weights or offset as numbers for all rows of the data, and the columns that they come from."""
+    if given is None:
+        return None, {}
+    if not isinstance(given, str):
+        return checks.vector_argument(what, given, table.n), {}
+    expression = given if given in table else canonical_argument(what, given)
+    columns: dict[str, Column] = {}
+    for name in (given,) if given in table else columns_in(expression):
+        if name in table:
+            columns[name] = table.column(name)
+        elif not checks.is_constant(name):
+            raise checks.unknown_column(name, table.names, None, where=f"{what}={given!r}")
+    rows = _RowsUsed(table, None, formula.text)
+    column = columns.get(given)
+    if isinstance(column, Categorical):
+        raise DataError(f"{what}={given!r} is a column of labels; numbers are expected.")
+    value = column.values if column is not None else evaluate(expression, rows, {}, fitting=True)
+    return checks.vector_argument(what, value, table.n), columns
+
+
+def canonical_argument(what: str, text: str) -> str:
+    """Read weights or offset given as an expression."""
+    try:
+        return canonical(text)
+    except SyntaxError as error:
+        raise DataError(f"{what}={text!r} is neither a column nor an expression ({error.msg}).") from error
+
+
+def _rows_used(
+    table: Table,
+    used: dict[str, Column],
+    weights: FloatArray | None,
+    offset: FloatArray | None,
+    na_action: str,
+) -> tuple[IntArray | None, int, int]:
+    """Positions of the rows used (None: all), and how many were left out for missing values and zero weights."""
+    absent = {name: column.missing for name, column in used.items()}
+    for what, values in (("weights", weights), ("offset", offset)):
+        if values is not None and what not in absent:
+            absent[what] = np.isnan(values)
+    missing = [mask for mask in absent.values() if mask is not None]
+    dropped = np.logical_or.reduce(missing) if missing else None
+    n_missing = 0 if dropped is None else int(dropped.sum())
+    if n_missing:
+        checks.check_missing(absent, n_missing, table.n, na_action)
+    zero = None if weights is None else weights == 0
+    n_zero = 0
+    if zero is not None and zero.any():
+        n_zero = int((zero if dropped is None else zero & ~dropped).sum())
+        dropped = zero if dropped is None else dropped | zero
+    if n_missing + n_zero == 0 or dropped is None:
+        return None, 0, 0
+    rows = np.flatnonzero(~dropped)
+    if rows.size == 0:
+        raise DataError("No row is left: those without missing values all have weight zero.")
+    return rows, n_missing, n_zero
+
+
+def _vector(expression: str, rows: Rows, state: dict[str, Any], *, fitting: bool) -> FloatArray:
+    value = evaluate(expression, rows, state, fitting=fitting)
+    if not isinstance(value, np.ndarray):
+        raise DataError(f"`{expression}` gives categories or several columns; one number for each row is expected.")
+    return value
+
+
+def _response(formula: ModelFormula, rows: Rows) -> FloatArray:
+    value = evaluate(formula.response, rows, {}, fitting=True)
+    return checks.check_response(formula, value, rows)
+
+
+def _offset(
+    formula: ModelFormula, rows: Rows, given: FloatArray | None
+) -> tuple[FloatArray | None, tuple[dict[str, Any], ...]]:
+    """Sum of the offsets, and what their transforms remember."""
+    total = None if given is None else given.copy()
+    states: list[dict[str, Any]] = []
+    for expression in formula.offset:
+        state: dict[str, Any] = {}
+        value = _vector(expression, rows, state, fitting=True)
+        checks.require_finite(f"offset({expression})", value)
+        total = value.copy() if total is None else total + value
+        states.append(state)
+    return total, tuple(states)
+
+
+def _random_terms(formula: ModelFormula, rows: Rows, evaluated: Evaluated) -> tuple[RandomTerm, ...]:
+    """Random terms by decreasing number of groups, as lme4 orders them."""
+    grouped: dict[tuple[str, ...], tuple[IntArray, Grouping]] = {}
+    terms = [_random_term(part, rows, evaluated, grouped) for part in formula.random]
+    return tuple(sorted(terms, key=lambda term: -len(term.levels)))
+
+
+def _random_term(
+    part: RandomPart,
+    rows: Rows,
+    evaluated: Evaluated,
+    grouped: dict[tuple[str, ...], tuple[IntArray, Grouping]],
+) -> RandomTerm:
+    if part.group not in grouped:
+        grouped[part.group] = group(part.group, rows)
+    codes, grouping = grouped[part.group]
+    columns, encoding = encode(part.effects, evaluated)
+    return RandomTerm(
+        group=part.name,
+        effects=encoding.names,
+        columns=columns,
+        codes=codes,
+        levels=grouping.levels,
+        structure=part.structure,
+        encoding=encoding,
+        grouping=grouping,
+    )

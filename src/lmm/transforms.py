@@ -1,0 +1,111 @@
+"""The functions of the formula language that formulaic does not have, or has with another meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import BSpline
+
+from lmm import _formulaic
+
+__all__ = ["PLAIN", "STATEFUL", "natural_spline"]
+
+FloatArray = NDArray[np.float64]
+
+
+def combine(*values: float) -> list[float]:
+    """R's ``c()``: ``knots=c(2, 5)``."""
+    return list(values)
+
+
+def identity(x: Any) -> Any:  # noqa: ANN401 - whatever stands inside I()
+    """``I(x)``: arithmetic rather than formula operators."""
+    return x
+
+
+def natural_spline(
+    x: ArrayLike,
+    df: int | None = None,
+    knots: ArrayLike | None = None,
+    intercept: bool = False,
+    *,
+    _state: dict[str, Any],
+) -> FloatArray:
+    """
+    Natural cubic spline: cubic between the knots, linear beyond the outermost ones.
+
+    Spans the same functions as ``splines::ns`` of R, with the same knots (quantiles of ``x``). The columns are those
+    of the cubic B-spline basis, restricted to vanishing second derivatives at both ends.
+
+    Parameters
+    ----------
+    x : array_like (n,)
+        Values.
+    df : int, optional
+        Number of columns; sets the number of inner knots, at quantiles of ``x``.
+    knots : array_like, optional
+        Inner knots, in place of ``df``.
+    intercept : bool
+        Whether the constant is among the functions spanned.
+
+    Returns
+    -------
+    ndarray (n, df)
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if "knots" not in _state:
+        _state["bounds"] = (float(x.min()), float(x.max()))
+        inner = _inner_knots(x, df, knots, intercept)
+        low, high = _state["bounds"]
+        if any(not low < knot < high for knot in inner):
+            raise ValueError(f"the knots must lie between the smallest and the largest value, {low:g} and {high:g}")
+        _state["knots"] = np.concatenate([[low] * 4, inner, [high] * 4])
+        _state["map"] = _natural_map(_state["knots"], _state["bounds"], intercept)
+    return _evaluate_natural(x, _state["knots"], _state["bounds"], intercept) @ _state["map"]
+
+
+def _inner_knots(x: FloatArray, df: int | None, knots: ArrayLike | None, intercept: bool) -> FloatArray:
+    if knots is not None:
+        return np.sort(np.atleast_1d(np.asarray(knots, dtype=np.float64)))
+    count = (1 if df is None else df) - 1 - int(intercept)
+    if count < 0:
+        raise ValueError(f"df must be at least {1 + int(intercept)}")
+    return np.asarray(np.quantile(x, np.linspace(0, 1, count + 2)[1:-1]), dtype=np.float64)
+
+
+def _basis(knots: FloatArray, intercept: bool, derivative: int, at: FloatArray) -> FloatArray:
+    """B-splines (or a derivative) at points within the bounds; without the first one unless ``intercept``."""
+    count = len(knots) - 4
+    columns = BSpline(knots, np.eye(count), 3)(at, nu=derivative)
+    return np.asarray(columns[:, 0 if intercept else 1 :], dtype=np.float64)
+
+
+def _natural_map(knots: FloatArray, bounds: tuple[float, float], intercept: bool) -> FloatArray:
+    """Combinations of the B-splines whose second derivative is zero at both bounds; R's, by the same Householder QR."""
+    curvature = _basis(knots, intercept, 2, np.array(bounds))
+    return np.asarray(np.linalg.qr(curvature.T, mode="complete")[0][:, 2:], dtype=np.float64)
+
+
+def _evaluate_natural(x: FloatArray, knots: FloatArray, bounds: tuple[float, float], intercept: bool) -> FloatArray:
+    """B-splines, continued linearly beyond the bounds."""
+    inside = np.clip(x, *bounds)
+    values = _basis(knots, intercept, 0, inside)
+    beyond = x - inside
+    outside = beyond != 0
+    if outside.any():
+        values[outside] += beyond[outside, None] * _basis(knots, intercept, 1, inside[outside])
+    return values
+
+
+STATEFUL: Mapping[str, Callable[..., Any]] = {**_formulaic.STATEFUL_TRANSFORMS, "ns": natural_spline}
+PLAIN: Mapping[str, Callable[..., Any]] = {
+    **_formulaic.PLAIN_TRANSFORMS,
+    **{name: getattr(np, name) for name in ("log1p", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil")},
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "round": np.round,
+    "I": identity,
+    "c": combine,
+}
