@@ -13,12 +13,9 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from lmm.linalg import RANK_TOLERANCE, FloatArray, lower_factor, triangular_factor
-
-IntArray = NDArray[np.intp]
+from lmm.linalg import RANK_TOLERANCE, FloatArray, IntArray, lower_factor, triangular_factor
 
 
 class Covariance(Protocol):

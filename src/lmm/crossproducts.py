@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmm.covariance import IntArray
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray, sum_by
 from lmm.tail import Incidence
 
 
@@ -38,7 +37,7 @@ class Block:
     @property
     def n_effects(self) -> int:
         """Number k of effects per level."""
-        return self.columns.shape[1]
+        return int(self.columns.shape[1])
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _within_levels(block: Block) -> FloatArray:
     A = np.empty((k, k, block.n_levels))
     for a in range(k):
         for b in range(a, k):
-            A[a, b] = A[b, a] = _sum_by(block.codes, block.columns[:, a] * block.columns[:, b], block.n_levels)
+            A[a, b] = A[b, a] = sum_by(block.codes, block.columns[:, a] * block.columns[:, b], block.n_levels)
     return A
 
 
@@ -154,7 +153,7 @@ def _with_border(block: Block, B: FloatArray) -> FloatArray:
     for a in range(block.n_effects):
         z = block.columns[:, a]
         for i, column in enumerate(B):
-            A[i, a] = _sum_by(block.codes, z * column, block.n_levels)
+            A[i, a] = sum_by(block.codes, z * column, block.n_levels)
     return A
 
 
@@ -170,10 +169,5 @@ def _between(one: Block, other: Block) -> Incidence:
     values = np.empty((one.n_effects, other.n_effects, len(cells)))
     for a in range(one.n_effects):
         for b in range(other.n_effects):
-            values[a, b] = _sum_by(cell_of_row, one.columns[:, a] * other.columns[:, b], len(cells))
+            values[a, b] = sum_by(cell_of_row, one.columns[:, a] * other.columns[:, b], len(cells))
     return Incidence(cells // other.n_levels, cells % other.n_levels, values)
-
-
-def _sum_by(codes: IntArray, values: FloatArray, n_levels: int) -> FloatArray:
-    """Sum of the values of each level."""
-    return np.bincount(codes, weights=values, minlength=n_levels)

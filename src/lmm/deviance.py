@@ -38,27 +38,8 @@ from lmm.covariance import Covariance
 from lmm.crossproducts import CrossProducts
 from lmm.errors import ModelError
 from lmm.linalg import FloatArray, cholesky_levels, solve_lower_levels, solve_upper_levels
-from lmm.tail import Group, Tail, build_tail
-
-# Below this relative variance, dividing by it would cost more digits than the direct formula.
-SMALL_VARIANCE = 1e-8
-
-
-@dataclass(frozen=True)
-class TailFactor:
-    """
-    The factored tail at one theta.
-
-    Attributes
-    ----------
-    schur : ndarray
-        Storage of S = A_TT - A_T1 D A_1T, before scaling by Lambda.
-    factors : list of ndarray (n_components, m, m)
-        Lower Cholesky factors of Lambda' S Lambda + I, by group.
-    """
-
-    schur: FloatArray
-    factors: list[FloatArray]
+from lmm.tail import Tail, build_tail
+from lmm.tailfactor import TailFactor, factor_tail
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ class Evaluation:
     tail: TailFactor | None
     border: FloatArray
     b_1: FloatArray
-    b_T: FloatArray
+    b_T: FloatArray  # noqa: N815  (T is for the tail)
     M: list[FloatArray]
 
     @property
@@ -160,13 +141,12 @@ class ProfiledDeviance:
             b_T, b_1 = cross.A_BT, T @ solve_upper_levels(L, reduced_B)
             rest_B1 = cross.A_B1
         else:
-            Q = solve_lower_levels(L, np.broadcast_to(T[:, :, None], L.shape))
-            D = np.einsum("acj,bcj->abj", Q, Q)
-            tail_factor, log_det_tail = _factor_tail(tail, D, factors[1:])
-            log_det += log_det_tail
+            Q, D = _inverse_blocks(T, L)
+            tail_factor = factor_tail(tail, D, factors[1:])
+            log_det += tail_factor.log_det
             B_T = cross.A_BT - _times_first(tail, np.einsum("abj,pbj->paj", D, cross.A_B1))
-            b_T, border_T = _solve_tail(tail, tail_factor, factors[1:], B_T)
-            border = border - border_T
+            b_T, inner = tail_factor.solve(B_T)
+            border = border - inner
             rest_B1 = cross.A_B1 - (tail.A_T1.T @ b_T.T).T.reshape(cross.A_B1.shape)
             b_1 = np.einsum("abj,pbj->paj", D, rest_B1)
 
@@ -184,13 +164,15 @@ class ProfiledDeviance:
         M_1 -= np.einsum("paj,pbj->ab", E_1, E_1)
         M = [M_1]
         if tail is not None and tail_factor is not None:
+            H = np.eye(len(T))[:, :, None] - np.einsum("acj,bcj->abj", reduced_Z, Q)
+            M_1 -= np.einsum("acj,cdj,bdj->ab", H, tail.schur_adjoint(tail_factor.covariance), H)
             b_Tn = combine @ b_T
             E_T = combine @ cross.A_BT - (tail.A_TT_full @ b_Tn.T).T - _times_first(tail, b_1n)
-            inverse = _invert_tail(tail, tail_factor)
-            H = np.eye(len(T))[:, :, None] - np.einsum("acj,bcj->abj", reduced_Z, Q)
-            R = tail.schur_adjoint(_scale_storage(tail, inverse, factors[1:]))
-            M_1 -= np.einsum("acj,cdj,bdj->ab", H, R, H)
-            M += _tail_derivatives(tail, tail_factor, inverse, factors[1:], E_T)
+            start = 0
+            for t, (k, J) in enumerate(tail.sizes):
+                E = E_T[:, start : start + k * J].reshape(-1, k, J)
+                start += k * J
+                M.append(tail_factor.trace_blocks(t) - np.einsum("paj,pbj->ab", E, E))
 
         gradient = np.empty(len(theta))
         for place, t in enumerate(cross.order):
@@ -294,14 +276,26 @@ class ProfiledDeviance:
             return T @ solve_upper_levels(at.L, solve_lower_levels(at.L, T.T @ A_1)), A_T
         D = self._first_inverse(at)
         rest_T = A_T - _times_first(self.tail, np.einsum("abj,pbj->paj", D, A_1))
-        b_T, _ = _solve_tail(self.tail, at.tail, at.factors[1:], rest_T)
+        b_T, _ = at.tail.solve(rest_T)
         rest_1 = A_1 - (self.tail.A_T1.T @ b_T.T).T.reshape(A_1.shape)
         return np.einsum("abj,pbj->paj", D, rest_1), b_T
 
     def _first_inverse(self, at: Evaluation) -> FloatArray:
-        T = at.factors[0]
-        Q = solve_lower_levels(at.L, np.broadcast_to(T[:, :, None], at.L.shape))
-        return np.einsum("acj,bcj->abj", Q, Q)
+        """D = T (T' A_jj T + I)^-1 T' of the first block, shape (k, k, J)."""
+        return _inverse_blocks(at.factors[0], at.L)[1]
+
+    def conditional_covariances(self, at: Evaluation) -> list[FloatArray]:
+        """
+        Relative covariance of the random effects of each level given y and beta.
+
+        Diagonal blocks of Lambda Omega^-1 Lambda', shape (k_t, k_t, J_t), in the order of the cross-products.
+        """
+        D = self._first_inverse(at)
+        if self.tail is None or at.tail is None:
+            return [D]
+        R = self.tail.schur_adjoint(at.tail.covariance)
+        first = D + np.einsum("acj,cdj,dbj->abj", D, R, D)
+        return [first, *(at.tail.covariance_blocks(t) for t in range(len(self.tail.sizes)))]
 
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
         """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
@@ -313,19 +307,25 @@ class ProfiledDeviance:
         return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
 
     def _sigma_term(self, rho2: float) -> float:
-        """The part of the deviance that the residual variance is profiled from."""
+        """Give the part of the deviance that the residual variance is profiled from."""
         if self.sigma is None:
             return self.nu * (1.0 + float(np.log(2.0 * np.pi * rho2 / self.nu)))
         return self.nu * float(np.log(2.0 * np.pi * self.sigma**2)) + rho2 / self.sigma**2
 
     def _gradient_rows(self, border: FloatArray) -> FloatArray:
-        """Combinations of [X y] whose squares add up to E C^-1 E' + (nu / rho^2) g g'."""
+        """Combine [X y] into rows whose squares add up to E C^-1 E' + (nu / rho^2) g g'."""
         p1 = len(border)
         inverse: FloatArray = lapack.dtrtri(border, lower=1)[0]
         weight = self.nu if self.sigma is None else border[-1, -1] ** 2 / self.sigma**2
         rows = inverse if self.reml else inverse[p1 - 1 :]
         rows[-1] *= np.sqrt(weight)
         return rows
+
+
+def _inverse_blocks(T: FloatArray, L: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Q = L^-1 T' (rows of its transpose) and D = Q' Q for all levels, each of shape (k, k, J)."""
+    Q = solve_lower_levels(L, np.broadcast_to(T[:, :, None], L.shape))
+    return Q, np.einsum("acj,bcj->abj", Q, Q)
 
 
 def _gram(one: FloatArray, other: FloatArray) -> FloatArray:
@@ -355,139 +355,3 @@ def _times_first(tail: Tail, b_1: FloatArray) -> FloatArray:
     """A_T1 b for rows of shape (m, k, J): result of shape (m, q_T)."""
     product: FloatArray = (tail.A_T1 @ b_1.reshape(len(b_1), -1).T).T
     return product
-
-
-def _scale_rows(group: Group, factors: list[FloatArray], X: FloatArray) -> FloatArray:
-    """Lambda' X for X of shape (n_components, m, r)."""
-    out = np.empty_like(X)
-    for (places, k), T in zip(group.slices, factors, strict=True):
-        if k == 1:
-            np.multiply(X[:, places], T[0, 0], out=out[:, places])
-        else:
-            block = X[:, places].reshape(len(X), k, -1)
-            out[:, places] = (T.T @ block).reshape(len(X), -1, X.shape[2])
-    return out
-
-
-def _scale_both(group: Group, factors: list[FloatArray], S: FloatArray) -> FloatArray:
-    """Lambda' S Lambda for symmetric matrices given by their lower triangles (in the blocks below the diagonal)."""
-    if all(k == 1 for _, k in group.slices):
-        scale = np.concatenate(
-            [np.full(places.stop - places.start, T[0, 0]) for (places, _), T in zip(group.slices, factors, strict=True)]
-        )
-        scaled: FloatArray = S * (scale[:, None] * scale)
-        return scaled
-    full = _symmetric(S)
-    half = _scale_rows(group, factors, full)
-    return _scale_rows(group, factors, half.transpose(0, 2, 1))
-
-
-def _symmetric(S: FloatArray) -> FloatArray:
-    """Full matrices from lower triangles, shape (n_components, m, m)."""
-    lower = np.tril(S, -1)
-    full: FloatArray = lower + lower.transpose(0, 2, 1)
-    m = S.shape[1]
-    full[:, np.arange(m), np.arange(m)] = S[:, np.arange(m), np.arange(m)]
-    return full
-
-
-def _factor_tail(tail: Tail, D: FloatArray, factors: list[FloatArray]) -> tuple[TailFactor, float]:
-    """Cholesky factors of Lambda' S Lambda + I, and the log of its determinant."""
-    schur = tail.schur(D)
-    cholesky = []
-    log_det = 0.0
-    for group in tail.groups:
-        omega = _scale_both(group, factors, group.matrices(schur))
-        m = omega.shape[1]
-        omega[:, np.arange(m), np.arange(m)] += 1.0
-        if len(omega) == 1:
-            # A C-ordered lower triangle is a Fortran-ordered upper one.
-            upper, _ = lapack.dpotrf(omega[0].T, lower=0, clean=0, overwrite_a=1)
-            L = upper.T[None]
-        else:
-            L = np.linalg.cholesky(omega)
-        log_det += 2.0 * float(np.log(np.diagonal(L, axis1=1, axis2=2)).sum())
-        cholesky.append(L)
-    return TailFactor(schur, cholesky), log_det
-
-
-def _invert_tail(tail: Tail, factor: TailFactor) -> FloatArray:
-    """Storage of (Lambda' S Lambda + I)^-1, lower triangles."""
-    storage = np.empty_like(factor.schur)
-    for group, L in zip(tail.groups, factor.factors, strict=True):
-        target = group.matrices(storage)
-        if len(L) == 1:
-            upper, _ = lapack.dpotri(L[0].T, lower=0)
-            target[0] = upper.T
-        else:
-            inverse = np.linalg.inv(L)
-            np.matmul(inverse.transpose(0, 2, 1), inverse, out=target)
-    return storage
-
-
-def _solve_tail(
-    tail: Tail, factor: TailFactor, factors: list[FloatArray], B_T: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Lambda Omega^-1 Lambda' B of the tail, shape (r, q_T), and what it takes off the border, shape (r, r)."""
-    r = len(B_T)
-    padded = np.concatenate([B_T, np.zeros((r, 1))], axis=1)
-    solution = np.zeros_like(padded)
-    border = np.zeros((r, r))
-    for group, L in zip(tail.groups, factor.factors, strict=True):
-        rhs = _scale_rows(group, factors, padded[:, group.columns].transpose(1, 2, 0))
-        if len(L) == 1:
-            w = lapack.dtrtrs(L[0].T, rhs[0], lower=0, trans=1)[0][None]
-            u = lapack.dtrtrs(L[0].T, w[0], lower=0, trans=0)[0][None]
-        else:
-            w = np.linalg.solve(L, rhs)
-            u = np.linalg.solve(L.transpose(0, 2, 1), w)
-        flat = w.reshape(-1, r)
-        border += flat.T @ flat
-        solution[:, group.columns] = _unscale_rows(group, factors, u).transpose(2, 0, 1)
-    return solution[:, :-1], border
-
-
-def _unscale_rows(group: Group, factors: list[FloatArray], X: FloatArray) -> FloatArray:
-    """Lambda X for X of shape (n_components, m, r)."""
-    return _scale_rows(group, [T.T for T in factors], X)
-
-
-def _scale_storage(tail: Tail, inverse: FloatArray, factors: list[FloatArray]) -> FloatArray:
-    """Storage of N = Lambda (Lambda' S Lambda + I)^-1 Lambda'."""
-    storage = np.empty_like(inverse)
-    transposed = [T.T for T in factors]
-    for group in tail.groups:
-        group.matrices(storage)[:] = _scale_both(group, transposed, group.matrices(inverse))
-    return storage
-
-
-def _tail_derivatives(
-    tail: Tail, factor: TailFactor, inverse: FloatArray, factors: list[FloatArray], E_T: FloatArray
-) -> list[FloatArray]:
-    """M = df/dSigma of each block of the tail, each k_t x k_t, given the weighted rows E_T, shape (r, q_T)."""
-    derivatives = []
-    start = 0
-    for t, (k, J) in enumerate(tail.sizes):
-        E = E_T[:, start : start + k * J].reshape(-1, k, J)
-        start += k * J
-        M = -np.einsum("paj,pbj->ab", E, E)
-        for group in tail.groups:
-            M += _trace_block(group, t, group.matrices(factor.schur), group.matrices(inverse), factors)
-        derivatives.append(M)
-    return derivatives
-
-
-def _trace_block(group: Group, t: int, S: FloatArray, inverse: FloatArray, factors: list[FloatArray]) -> FloatArray:
-    """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
-    places, k = group.slices[t]
-    theta = factors[t][0, 0]
-    if k == 1 and theta**2 > SMALL_VARIANCE:
-        # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: the diagonal of the inverse suffices.
-        diagonal = np.diagonal(inverse, axis1=1, axis2=2)[:, places]
-        return np.array([[(1.0 - diagonal).sum() / theta**2]])
-    full = _symmetric(S)
-    S_Lambda = _scale_rows(group, factors, full).transpose(0, 2, 1)[:, places]
-    reduced = S_Lambda @ _symmetric(inverse)
-    blocks = (len(S), k, -1, S.shape[1])
-    own = full[:, places, places].reshape(len(S), k, (places.stop - places.start) // k, k, -1)
-    return np.einsum("najbj->ab", own) - np.einsum("najc,nbjc->ab", S_Lambda.reshape(blocks), reduced.reshape(blocks))

@@ -8,6 +8,7 @@ from scipy.linalg import lapack
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.intp]
 
 # R's lm() and lme4 call a column dependent when less than this share of its length is left after projection.
 RANK_TOLERANCE = 1e-7
@@ -34,7 +35,7 @@ def triangular_factor(A: FloatArray, *, tolerance: float = RANK_TOLERANCE) -> tu
     kept : ndarray (p,) of bool
         The r independent columns.
     """
-    n, p = A.shape
+    p = A.shape[1]
     if p == 0:
         return np.zeros((0, 0)), np.zeros(0, dtype=bool)
     R = _qr_r(A)
@@ -64,6 +65,11 @@ def _qr_r(A: FloatArray) -> FloatArray:
     n, p = A.shape
     packed, _, _, _ = lapack.dgeqrf(A, lwork=max(1, 64 * p))
     return np.triu(packed[: min(n, p)])
+
+
+def sum_by(codes: IntArray, values: FloatArray, n_levels: int) -> FloatArray:
+    """Sums of the values of each level, shape (n_levels,), for codes 0 .. n_levels - 1."""
+    return np.asarray(np.bincount(codes, weights=values, minlength=n_levels), dtype=np.float64)
 
 
 def lower_factor(B: FloatArray) -> FloatArray:

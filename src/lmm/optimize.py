@@ -24,6 +24,8 @@ from lmm.linalg import FloatArray
 VANISHING = 0.1
 # Share of the promised decrease that a step must deliver.
 SUFFICIENT = 1e-4
+# Share of a Newton step below which backtracking gives up.
+SHORTEST = 1e-8
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _search(
     noise = _noise(deviance, at)
     share = 1.0
     used = 0
-    while share > 1e-8:
+    while share > SHORTEST:
         new = deviance.evaluate(_land(deviance, at.theta, at.theta + share * step))
         used += 1
         if new.value <= at.value + SUFFICIENT * share * slope:
@@ -189,7 +191,7 @@ def _search(
 
 
 def _escape(deviance: ProfiledDeviance, at: Evaluation) -> _Escape:
-    """The way out of the boundary that promises most."""
+    """Find the way out of the boundary that promises most."""
     best = _Escape(0, np.zeros(0), 0.0, 0.0, np.inf)
     for place, t in enumerate(deviance.cross.order):
         curvature, v = deviance.covariances[t].escape(at.factors[place], at.M[place])

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.covariance import Covariance, IntArray
+from lmm.covariance import Covariance
 from lmm.crossproducts import Block
 from lmm.errors import ModelError
-from lmm.linalg import FloatArray, triangular_factor
+from lmm.linalg import FloatArray, IntArray, triangular_factor
 
 # Below this share of the response's length, what X leaves of it is rounding error.
 EXACT_FIT = 1e-13
@@ -52,7 +52,7 @@ class Basis:
     log_weights: float
 
     def criterion_shift(self, nu: int, *, reml: bool) -> float:
-        """What the user's criterion has that the standardised one lacks."""
+        """Give what the user's criterion has that the standardised one lacks."""
         shift = 2.0 * nu * float(np.log(self.scale)) - self.log_weights
         if reml:
             shift -= 2.0 * float(np.log(np.abs(np.diagonal(self.R_inverse))).sum())

@@ -20,13 +20,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from lmm.linalg import FloatArray
-
-IntArray = NDArray[np.intp]
+from lmm.linalg import FloatArray, IntArray, sum_by
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,10 @@ class Incidence:
         columns = np.concatenate([self.columns, other.columns])
         width = int(columns.max(initial=0)) + 1
         cells, cell_of = np.unique(rows * width + columns, return_inverse=True)
-        values = np.zeros((*self.values.shape[:2], len(cells)))
-        np.add.at(values, (..., cell_of), np.concatenate([self.values, other.values], axis=2))
+        both = np.concatenate([self.values, other.values], axis=2)
+        values = np.zeros((*both.shape[:2], len(cells)))
+        for entry in np.ndindex(both.shape[:2]):
+            values[entry] = sum_by(cell_of, both[entry], len(cells))
         return Incidence(cells // width, cells % width, values)
 
 
@@ -164,54 +163,87 @@ def build_tail(
     """
     components = _components(first[1], sizes, with_first, within)
     groups = _layout(sizes, components)
-    base, place, width = _places(groups, sum(k * J for k, J in sizes))
     offsets = np.cumsum([0, *(k * J for k, J in sizes)])
+    places = _places(groups, int(offsets[-1]))
 
+    entries = _own_entries(sizes, offsets, within)
     size = sum(int(np.prod(group.shape)) for group in groups)
     A_TT = np.zeros(size)
-    entries = []
-    for (s, t), incidence in within.items():
-        for a in range(sizes[s][0]):
-            for b in range(sizes[t][0]):
-                if s == t and b < a:
-                    continue
-                column = offsets[s] + a * sizes[s][1] + incidence.rows
-                row = offsets[t] + b * sizes[t][1] + incidence.columns
-                A_TT[base[row] + place[row] * width[row] + place[column]] = incidence.values[a, b]
-                entries.append((row, column, incidence.values[a, b]))
-    A_TT_full = _symmetric_sparse(entries, int(offsets[-1]))
+    A_TT[places.position(entries.rows, entries.columns)] = entries.values
 
     multiplicity = np.zeros(size)
     for group in groups:
         m = group.shape[1]
         group.matrices(multiplicity)[:] = np.tril(np.full((m, m), 2.0), -1) + np.eye(m)
 
-    levels, columns, values = _nonzeros(first, sizes, offsets, with_first)
+    levels, columns, meetings = _nonzeros(first, sizes, offsets, with_first)
     k, J = first
     cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
-    A_T1 = sparse.csr_array((values.ravel(), cells), shape=(int(offsets[-1]), k * J))
+    A_T1 = sparse.csr_array((meetings.ravel(), cells), shape=(int(offsets[-1]), k * J))
+    schur_map = _schur_map(first, size, places, levels, columns, meetings)
+    return Tail(first, sizes, groups, A_TT, _symmetric(entries, int(offsets[-1])), multiplicity, A_T1, schur_map)
 
+
+@dataclass(frozen=True)
+class _Places:
+    """For each tail column: where its component starts in storage, its place in there, and the component's width."""
+
+    base: IntArray
+    place: IntArray
+    width: IntArray
+
+    def position(self, one: IntArray, other: IntArray) -> IntArray:
+        """Position in storage of the entries of a symmetric matrix that stand for pairs of columns of a component."""
+        row, column = np.maximum(self.place[one], self.place[other]), np.minimum(self.place[one], self.place[other])
+        position: IntArray = self.base[one] + row * self.width[one] + column
+        return position
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Entries of one triangle of a symmetric matrix, each given once."""
+
+    rows: IntArray
+    columns: IntArray
+    values: FloatArray
+
+
+def _own_entries(
+    sizes: tuple[tuple[int, int], ...], offsets: IntArray, within: Mapping[tuple[int, int], Incidence]
+) -> _Entries:
+    """A_TT entry by entry."""
+    rows, columns, values = [], [], []
+    for (s, t), incidence in within.items():
+        for i in range(sizes[s][0]):
+            for j in range(i if s == t else 0, sizes[t][0]):
+                rows.append(offsets[t] + j * sizes[t][1] + incidence.columns)
+                columns.append(offsets[s] + i * sizes[s][1] + incidence.rows)
+                values.append(incidence.values[i, j])
+    return _Entries(np.concatenate(rows), np.concatenate(columns), np.concatenate(values))
+
+
+def _schur_map(
+    first: tuple[int, int], size: int, places: _Places, levels: IntArray, columns: IntArray, values: FloatArray
+) -> sparse.csr_array:
+    """The linear map from the entries a <= b of D to the storage of A_T1 D A_1T."""
+    k, J = first
     one, other = _pairs(levels, J)
-    row, column = columns[one], columns[other]
-    swap = place[row] < place[column]
-    row, column = np.where(swap, column, row), np.where(swap, row, column)
-    position = base[row] + place[row] * width[row] + place[column]
     a, b = np.triu_indices(k)
     products = values[a][:, one] * values[b][:, other]
     off = a != b
     # An entry of D off its diagonal acts from both sides.
     products[off] += values[b[off]][:, one] * values[a[off]][:, other]
+    position = places.position(columns[one], columns[other])
     cells = (np.tile(position, len(a)), (np.arange(len(a))[:, None] * J + levels[one]).ravel())
-    schur_map = sparse.csr_array((products.ravel(), cells), shape=(size, len(a) * J))
-    return Tail(first, sizes, groups, A_TT, A_TT_full, multiplicity, A_T1, schur_map)
+    return sparse.csr_array((products.ravel(), cells), shape=(size, len(a) * J))
 
 
-def _symmetric_sparse(entries: list[tuple[IntArray, IntArray, FloatArray]], n: int) -> sparse.csr_array:
-    """Symmetric sparse matrix from the entries of one triangle, each given once."""
-    row, column, value = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    off = row != column
-    cells = (np.concatenate([row, column[off]]), np.concatenate([column, row[off]]))
-    return sparse.csr_array((np.concatenate([value, value[off]]), cells), shape=(n, n))
+def _symmetric(entries: _Entries, n: int) -> sparse.csr_array:
+    """Symmetric sparse matrix from the entries of one triangle."""
+    off = entries.rows != entries.columns
+    rows = np.concatenate([entries.rows, entries.columns[off]])
+    columns = np.concatenate([entries.columns, entries.rows[off]])
+    return sparse.csr_array((np.concatenate([entries.values, entries.values[off]]), (rows, columns)), shape=(n, n))
 
 
 def _components(
@@ -231,8 +263,8 @@ def _components(
     edges = (np.concatenate(one), np.concatenate(other))
     n_nodes = int(starts[-1])
     graph = sparse.coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
-    labels = connected_components(graph, directed=False)[1][n_first:]
-    labels = np.unique(labels, return_inverse=True)[1]
+    components = connected_components(graph, directed=False)[1][n_first:]
+    labels: IntArray = np.unique(components, return_inverse=True)[1]
     return np.split(labels, starts[1:-1] - n_first)
 
 
@@ -267,15 +299,15 @@ def _layout(sizes: tuple[tuple[int, int], ...], components: list[IntArray]) -> t
     return tuple(groups)
 
 
-def _places(groups: tuple[Group, ...], n_columns: int) -> tuple[IntArray, IntArray, IntArray]:
-    """For each tail column: where its component starts in storage, its place in there, and the component's width."""
+def _places(groups: tuple[Group, ...], n_columns: int) -> _Places:
+    """Places of the columns of the tail in the layout of the groups."""
     base, place, width = (np.zeros(n_columns + 1, dtype=np.intp) for _ in range(3))
     for group in groups:
         n_components, m = group.columns.shape
         base[group.columns] = (group.start + np.arange(n_components) * m * m)[:, None]
         place[group.columns] = np.arange(m)
         width[group.columns] = m
-    return base[:-1], place[:-1], width[:-1]
+    return _Places(base[:-1], place[:-1], width[:-1])
 
 
 def _nonzeros(
