@@ -8,9 +8,8 @@ formulaic reads the formula (tokens, operator algebra), provides the transforms 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from formulaic.errors import FormulaicError
@@ -27,7 +26,11 @@ from formulaic.transforms.contrasts import (
     SumContrasts,
     TreatmentContrasts,
 )
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = [
     "CONTRASTS",

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, shown_labels
-from lmm.encoding import Encoding
 from lmm.errors import DataError, FormulaError, LMMError, ModelError
-from lmm.expressions import Basis, Rows, Value
-from lmm.formula import ModelFormula, formula_error
+from lmm.expressions import Basis, Value
+from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
 from lmm.linalg import triangular_factor
 
 if TYPE_CHECKING:
     from lmm.design import RandomTerm
+    from lmm.encoding import Encoding
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 # Below this share of its length, what the fixed effects leave of the response is rounding.
-_EXACT_FIT = 1e-12
+_EXACT_FIT = 1e-13
+_SUSPICIOUS = 1e-6
 
 
 def is_constant(name: str) -> bool:
@@ -40,23 +43,7 @@ def unknown_column(name: str, names: Any, formula: str | None, where: str = "") 
     message = f"There is no column {name!r} in the data{' (' + where + ')' if where else ''}. {hint}"
     if formula is None:
         return DataError(message)
-    written = syntax.quote(name)
-    start = _find_word(formula, written)
-    if start is None:
-        return formula_error(message, formula)
-    return formula_error(message, formula, start, start + len(written))
-
-
-def _find_word(text: str, word: str) -> int | None:
-    start = text.find(word)
-    while start >= 0:
-        before, after = text[start - 1 : start], text[start + len(word) : start + len(word) + 1]
-        if not (before.isalnum() or (before in ("_", ".") and before)) and not (
-            after.isalnum() or (after in "_." and after)
-        ):
-            return start
-        start = text.find(word, start + 1)
-    return None
+    return point_at(message, formula, syntax.quote(name))
 
 
 def check_table(table: Table, na_action: str) -> None:
@@ -124,7 +111,7 @@ def require_finite(what: str, values: FloatArray) -> None:
         )
 
 
-def check_response(formula: ModelFormula, value: Value, rows: Rows) -> FloatArray:
+def check_response(formula: ModelFormula, value: Value) -> FloatArray:
     """Refuse a response that is not one varying number for each row; the result is a copy."""
     shown = syntax.column_of(formula.response) or formula.response
     end = len(formula.text.split("~", 1)[0].rstrip())
@@ -137,8 +124,7 @@ def check_response(formula: ModelFormula, value: Value, rows: Rows) -> FloatArra
             f"The response `{shown}` is not numeric: its values are {shown_labels(value.levels)}. A Gaussian model "
             "needs a numeric response"
         )
-        numbers = pd.to_numeric(pd.Series(value.levels.astype(str)), errors="coerce")
-        if not numbers.isna().any():
+        if _look_like_numbers(value.levels):
             message += "; these look like numbers stored as text: convert them with pandas.to_numeric()"
         raise formula_error(message + ".", formula.text, 0, end)
     require_finite(shown, value)
@@ -167,16 +153,36 @@ def check_model(
     n, p = X.shape
     if n <= p:
         raise ModelError(
-            f"The model has {p} fixed coefficients and {n} rows: nothing is left to estimate the variances from. Use "
-            "fewer terms."
+            f"The model has {p} fixed coefficients and {n} rows: nothing is left to estimate the variances from. "
+            f"{_largest_term(encoding)}"
         )
     for term in terms:
-        _check_term(formula, term, n, sigma_fixed=sigma_fixed)
-    _check_fixed_factor(formula, terms, encoding)
+        _check_term(term, n, sigma_fixed=sigma_fixed)
+    _check_fixed_factor(formula, encoding)
     _check_residual(formula, y, X, R, weights, offset)
 
 
-def _check_term(formula: ModelFormula, term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
+def _largest_term(encoding: Encoding) -> str:
+    """Say which term has the most columns."""
+    counts = np.bincount(np.array(encoding.assign, dtype=np.intp))
+    number = int(np.argmax(counts))
+    if number == 0:
+        return "Use fewer terms."
+    term = encoding.terms.terms[number - 1]
+    advice = "Use fewer terms."
+    coding = encoding.codings.get(term[0]) if len(term) == 1 else None
+    if coding is not None and _look_like_numbers(coding.levels):
+        advice = "Its values look like numbers stored as text: convert them with pandas.to_numeric()."
+    return f"`{':'.join(term)}` alone has {counts[number]}. {advice}"
+
+
+def _look_like_numbers(levels: pd.Index[Any]) -> bool:
+    if not all(isinstance(level, str) for level in levels):
+        return False
+    return not pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce").isna().any()
+
+
+def _check_term(term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
     J, k = len(term.levels), len(term.effects)
     if J == 1:
         raise ModelError(
@@ -200,30 +206,31 @@ def _check_term(formula: ModelFormula, term: RandomTerm, n: int, *, sigma_fixed:
             )
 
 
-def _check_fixed_factor(formula: ModelFormula, terms: tuple[RandomTerm, ...], encoding: Encoding) -> None:
-    """A fixed effect for each group leaves the random intercept nothing to explain."""
+def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
+    """Refuse a fixed effect for each group: it leaves the random intercept nothing to explain."""
     fixed = {
-        frozenset(map(_bare_factor, term)) for term in encoding.terms.terms if all(f in encoding.codings for f in term)
+        frozenset(map(_bare_factor, term)): term
+        for term in encoding.terms.terms
+        if all(expression in encoding.codings for expression in term)
     }
     for part in formula.random:
-        if frozenset(map(_bare_factor, part.group)) in fixed and part.effects.intercept:
-            start = formula.text.find("~") + 1
-            raise formula_error(
+        term = fixed.get(frozenset(map(_bare_factor, part.group)))
+        if term is not None and part.effects.intercept:
+            raise point_at(
                 f"{part.name!r} is both a fixed factor and the grouping factor of {part.text}: the fixed effects "
-                "already fit each group's mean, and the variance between groups cannot be estimated. Remove one of "
-                "the two.",
+                "already fit each group's mean, so that no variance between groups is left. Remove one of the two.",
                 formula.text,
-                start + (formula.text[start:].startswith(" ")),
-                len(formula.text),
+                ":".join(term) if len(term) > 1 and ":".join(term) in formula.text else term[-1],
             )
+
+
+_CODED = re.compile(r"(?:factor|C|as\.factor)\(([\w.]+|`[^`]*`)[,)].*")
 
 
 def _bare_factor(expression: str) -> str:
     """``factor(x)`` and ``C(x, ...)`` code the same factor as ``x``."""
-    for prefix in ("factor(", "C(", "as.factor("):
-        if expression.startswith(prefix):
-            return syntax.columns_in(expression)[0]
-    return expression
+    match = _CODED.fullmatch(expression)
+    return expression if match is None else match.group(1)
 
 
 def _check_residual(
@@ -238,17 +245,18 @@ def _check_residual(
     root = None if weights is None else np.sqrt(weights)
     work = target if root is None else root * target
     length = float(np.linalg.norm(work))
-    if X.shape[1]:
-        # two steps of the normal equations through R: enough to see a residual of rounding size
-        for _ in range(2):
+    # Normal equations through R leave an error of eps times the condition of X; the second round takes it away.
+    for tolerance in (_SUSPICIOUS, _EXACT_FIT):
+        if X.shape[1]:
             g = X.T @ (work if root is None else root * work)
-            fit = X @ np.linalg.solve(R, np.linalg.solve(R.T, g))
+            fit = X @ solve_triangular(R, solve_triangular(R, g, trans="T"))
             work = work - (fit if root is None else root * fit)
-    if np.linalg.norm(work) <= _EXACT_FIT * length:
-        raise ModelError(
-            f"The fixed effects fit the response `{formula.response}` exactly: no variation is left for the random "
-            "effects. Is the response among the predictors, or made from them?"
-        )
+        if np.linalg.norm(work) > tolerance * length:
+            return
+    raise ModelError(
+        f"The fixed effects fit the response `{formula.response}` exactly: no variation is left for the random "
+        "effects. Is the response among the predictors, or made from them?"
+    )
 
 
 _NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items()}

@@ -30,12 +30,12 @@ _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 class Numeric:
     """Numbers of any real dtype; ``missing`` marks the rows without a value, None when there are none."""
 
-    values: NDArray[Any]
+    numbers: NDArray[Any]
     missing: BoolArray | None
 
     def take(self, rows: IntArray) -> Numeric:
         """Only some rows, none of which is missing."""
-        return Numeric(self.values[rows], None if self.missing is None else self.missing[rows])
+        return Numeric(self.numbers[rows], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-l
             return _objects(name, np.asarray(values, dtype=object))
         raise _refused(name, dtype)
     if isinstance(dtype, pd.CategoricalDtype):
-        categorical = values.array if isinstance(values, pd.Series) else values
+        categorical: Any = values.array if isinstance(values, pd.Series) else values
         codes = np.asarray(categorical.codes, dtype=np.intp)
         return _used_levels(codes, dtype.categories, bool(dtype.ordered), None)
     return _extension(name, values, dtype)
@@ -92,7 +92,7 @@ def as_categorical(column: Column) -> Categorical:
     """Levels of a column that is used as a factor: sorted, numbers as numbers."""
     if isinstance(column, Categorical):
         return column
-    values, missing = column.values, column.missing
+    values, missing = column.numbers, column.missing
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
         categorical = as_categorical(Numeric(values, missing))

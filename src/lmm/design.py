@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import checks
@@ -19,6 +18,9 @@ from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
 from lmm.linalg import triangular_factor
 from lmm.syntax import canonical, column_of, columns_in
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Design", "RandomTerm", "build_design"]
 
@@ -239,7 +241,7 @@ class _RowsUsed:
     def __init__(self, table: Table, rows: IntArray | None, formula: str) -> None:
         self._table = table
         self._rows = rows
-        self._formula = formula
+        self.formula = formula
         self._taken: dict[str, Column] = {}
         self.n = table.n if rows is None else len(rows)
 
@@ -248,7 +250,7 @@ class _RowsUsed:
 
     def column(self, name: str) -> Column:
         if name not in self._table:
-            raise checks.unknown_column(name, self._table.names, self._formula)
+            raise checks.unknown_column(name, self._table.names, self.formula)
         if self._rows is None:
             return self._table.column(name)
         taken = self._taken.get(name)
@@ -305,7 +307,13 @@ def _argument(
     column = columns.get(given)
     if isinstance(column, Categorical):
         raise DataError(f"{what}={given!r} is a column of labels; numbers are expected.")
-    value = column.values if column is not None else evaluate(expression, rows, {}, fitting=True)
+    if column is None:
+        # where its columns have no value it has none either; elsewhere it must have one
+        value = _vector(expression, rows, {}, fitting=True)
+        present = np.logical_and.reduce([~c.missing for c in columns.values() if c.missing is not None], initial=True)
+        checks.require_finite(f"{what}={given!r}", np.where(present, value, 0.0))
+    else:
+        value = column.numbers
     return checks.vector_argument(what, value, table.n), columns
 
 
@@ -356,7 +364,7 @@ def _vector(expression: str, rows: Rows, state: dict[str, Any], *, fitting: bool
 
 def _response(formula: ModelFormula, rows: Rows) -> FloatArray:
     value = evaluate(formula.response, rows, {}, fitting=True)
-    return checks.check_response(formula, value, rows)
+    return checks.check_response(formula, value)
 
 
 def _offset(

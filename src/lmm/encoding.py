@@ -12,24 +12,28 @@ each level. Within an interaction the first factor varies fastest.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, shown_labels
+from lmm.columns import Categorical, Numeric, as_categorical, shown_labels
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
-from lmm.formula import LinearTerms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmm.formula import LinearTerms
 
 __all__ = ["Encoding", "Evaluated", "FactorCoding", "encode", "match_levels"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,7 @@ class Encoding:
         values: dict[str, Value] = {}
         for expression in dict.fromkeys(itertools.chain.from_iterable(self.terms.terms)):
             value = evaluate(expression, rows, self.states.get(expression, {}), fitting=False)
-            coding = self.codings.get(expression)
-            if (coding is not None) != isinstance(value, Categorical):
-                was = "categorical" if coding is not None else "numeric"
-                raise DataError(f"`{expression}` was {was} in the data of the fit, and is not in the new data.")
-            if coding is not None and isinstance(value, Categorical):
-                value = _recode(expression, value, coding.levels)
-            values[expression] = value
+            values[expression] = _as_fitted(expression, value, self.codings.get(expression), rows)
         blocks = _blocks(self.terms, values, self.codings, self.full, rows.n)
         X = np.empty((rows.n, len(self.names)), order="F")
         _fill(X, [columns for _, columns in blocks])
@@ -174,10 +172,9 @@ def _label_text(label: Any) -> str:  # noqa: ANN401 - labels are of any type
 def _require_finite(expression: str, value: Value) -> None:
     if isinstance(value, Categorical):
         return
-    array = value.values if isinstance(value, Basis) else value
-    bad = ~np.isfinite(array)
-    if bad.any():
-        rows = bad if bad.ndim == 1 else bad.any(axis=1)
+    array = value.matrix if isinstance(value, Basis) else value
+    rows = ~np.isfinite(array if array.ndim == 1 else array.sum(axis=1))
+    if rows.any():
         raise DataError(
             f"`{expression}` is not finite in {int(rows.sum())} of {len(rows)} rows (the first is row "
             f"{int(np.argmax(rows))} of those used, counted from 0), as with the logarithm of zero or a division by "
@@ -234,11 +231,11 @@ def _factor_columns(expression: str, value: Value, coding: FactorCoding | None, 
         return [name], [value]
     if isinstance(value, Basis):
         fields = [value.pattern.format(name=name, field=field) for field in value.fields]
-        return fields, [value.values[:, j] for j in range(value.values.shape[1])]
+        return fields, [value.matrix[:, j] for j in range(value.matrix.shape[1])]
     assert coding is not None  # noqa: S101 - a categorical value always has one
     matrix, fields_, pattern = _coding(name, coding, full=full)
     names = [pattern.format(name=name, field=field) for field in fields_]
-    if coding.contrasts is None:
+    if matrix is None:
         first = 0 if full else 1
         columns = [(value.codes == level).astype(np.float64) for level in range(first, len(coding.levels))]
         if (value.codes < 0).any():
@@ -249,16 +246,18 @@ def _factor_columns(expression: str, value: Value, coding: FactorCoding | None, 
     return names, [padded[value.codes, j] for j in range(matrix.shape[1])]
 
 
-def _coding(name: str, coding: FactorCoding, *, full: bool) -> tuple[FloatArray, Sequence[Any], str]:
+def _coding(name: str, coding: FactorCoding, *, full: bool) -> tuple[FloatArray | None, Sequence[Any], str]:
     levels = coding.levels.tolist()
     if not full and len(levels) < 2:  # noqa: PLR2004 - nothing to compare
         raise DataError(
             f"The factor `{name}` has a single level, {shown_labels(levels)}, in the rows used: there is nothing to "
             "compare. Remove it from the formula."
         )
+    if full:
+        return None, levels, "{name}[{field}]"
     if coding.contrasts is None:
         # the default, spelled out because it is by far the most common
-        return np.empty((0, 0)), levels if full else levels[1:], "{name}[{field}]" if full else "{name}[T.{field}]"
+        return None, levels[1:], "{name}[T.{field}]"
     try:
         matrix, fields, pattern = _formulaic.coding(coding.contrasts, levels, reduced=not full)
     except (ValueError, TypeError, IndexError) as error:
@@ -288,6 +287,35 @@ def _product(factors: list[_Block]) -> _Block:
 def _fill(X: FloatArray, blocks: list[list[FloatArray]]) -> None:
     for j, column in enumerate(itertools.chain.from_iterable(blocks)):
         X[:, j] = column
+
+
+def _as_fitted(expression: str, value: Value, coding: FactorCoding | None, rows: Rows) -> Value:
+    """Value on new data in the form that it had in the fit; missing where one of its columns is."""
+    if coding is not None:
+        if isinstance(value, np.ndarray):
+            missing = np.isnan(value)
+            value = as_categorical(Numeric(value, missing if missing.any() else None))
+        if isinstance(value, Basis):
+            raise DataError(f"`{expression}` was categorical in the data of the fit, and is not in the new data.")
+        return _recode(expression, value, coding.levels)
+    if isinstance(value, Categorical):
+        raise DataError(
+            f"`{expression}` was numeric in the data of the fit; in the new data it is categorical, with levels "
+            f"{shown_labels(value.levels)}."
+        )
+    if syntax.column_of(expression) is None:
+        # a comparison, or a spline, would make a number of a missing value
+        absent = [rows.column(name).missing for name in syntax.columns_in(expression) if name in rows]
+        for mask in absent:
+            value = value if mask is None else _without(value, mask)
+    return value
+
+
+def _without(value: FloatArray | Basis, rows: BoolArray) -> FloatArray | Basis:
+    """Copy with some rows missing."""
+    array = np.array(value.matrix if isinstance(value, Basis) else value)
+    array[rows] = np.nan
+    return Basis(array, value.fields, value.pattern) if isinstance(value, Basis) else array
 
 
 def _recode(expression: str, value: Categorical, levels: pd.Index[Any]) -> Categorical:

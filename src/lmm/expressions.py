@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, Column, Numeric, as_categorical, shown_labels
 from lmm.errors import DataError, FormulaError, LMMError
+from lmm.formula import point_at
 from lmm.frames import near_matches
 from lmm.transforms import PLAIN, STATEFUL
 
@@ -35,7 +36,7 @@ State = dict[str, Any]
 class Basis:
     """Several numeric columns from one expression; ``fields`` stand in the brackets of their names."""
 
-    values: FloatArray
+    matrix: FloatArray
     fields: tuple[str, ...]
     pattern: str = "{name}[{field}]"
 
@@ -49,6 +50,11 @@ class Rows(Protocol):
     @property
     def n(self) -> int:
         """Number of rows."""
+        ...
+
+    @property
+    def formula(self) -> str:
+        """Text of the formula, for messages."""
         ...
 
     def __contains__(self, name: str) -> bool: ...
@@ -85,12 +91,12 @@ def evaluate(expression: str, rows: Rows, state: State, *, fitting: bool) -> Val
     name = syntax.column_of(expression)
     if name is not None:
         column = rows.column(name)
-        return column if isinstance(column, Categorical) else np.asarray(column.values, dtype=np.float64)
+        return column if isinstance(column, Categorical) else np.asarray(column.numbers, dtype=np.float64)
     value = _Interpreter(expression, rows, state, fitting).run()
-    return _as_value(value, expression, rows.n)
+    return _as_value(value, expression, rows.n, rows.formula)
 
 
-def _as_value(value: Any, expression: str, n: int) -> Value:  # noqa: ANN401 - a user's call may return anything
+def _as_value(value: Any, expression: str, n: int, formula: str) -> Value:  # noqa: ANN401 - a user's call may return anything
     if isinstance(value, Categorical):
         return value
     bare, names, pattern = _formulaic.unwrap(value)
@@ -102,11 +108,11 @@ def _as_value(value: Any, expression: str, n: int) -> Value:  # noqa: ANN401 - a
     try:
         array = np.asarray(bare, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise FormulaError(f"`{expression}` gives {type(bare).__name__}, not numbers.") from error
+        raise point_at(f"`{expression}` gives {type(bare).__name__}, not numbers.", formula, expression) from error
     if array.ndim == 0:
-        raise FormulaError(f"`{expression}` gives a single number; a term needs a value for each row.")
-    if array.shape[0] != n:
-        raise FormulaError(f"`{expression}` gives {array.shape[0]} values for {n} rows.")
+        raise point_at(f"`{expression}` gives a single number; a term needs a value for each row.", formula, expression)
+    if array.ndim > 2 or array.shape[0] != n:  # noqa: PLR2004 - a matrix
+        raise point_at(f"`{expression}` gives {array.shape[0]} values for {n} rows.", formula, expression)
     if array.ndim == 1:
         return array
     fields = names if names is not None else [str(i) for i in range(array.shape[1])]
@@ -138,6 +144,22 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+
+
+def _advice(name: str, rows: Rows) -> str:
+    """Say what may be meant by a function that does not exist."""
+    known = [*STATEFUL, *PLAIN, *_FACTORS]
+    close = near_matches(name, known)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    if name == "offset":
+        return "offset(...) must be a term of its own, added with `+`."
+    column = name if name in rows else name.partition(".")[0]
+    if column in rows:
+        return f"{column!r} is a column, which cannot be called; write `+` or `*` between terms."
+    return f"There are {', '.join(sorted(known, key=str.lower))}, and np.* of NumPy."
+
+
 _LOGICAL = (operator.and_, operator.or_, np.logical_not)
 _FACTORS = ("C", "factor", "as.factor")
 
@@ -172,31 +194,30 @@ class _Interpreter:
                 return [self._value(element) for element in node.elts]
             case ast.Dict() if all(key is not None for key in node.keys):
                 return {self._value(k): self._value(v) for k, v in zip(node.keys, node.values, strict=True) if k}
-        raise FormulaError(
-            f"`{self._shown(node)}` in `{self._expression}` is not of the formula language: use arithmetic, "
-            "comparisons and functions of columns, or compute the column before."
+        raise self._error(
+            f"`{self._shown(node)}` is not of the formula language: use arithmetic, comparisons and functions of "
+            "columns, or compute the column before.",
+            node,
         )
 
     def _name(self, name: str) -> Any:  # noqa: ANN401
         if name in self._rows:
             column = self._rows.column(name)
-            if isinstance(column, Categorical) or column.values.dtype.kind == "b":
-                return column if isinstance(column, Categorical) else column.values
-            return np.asarray(column.values, dtype=np.float64)
+            if isinstance(column, Categorical) or column.numbers.dtype.kind == "b":
+                return column if isinstance(column, Categorical) else column.numbers
+            return np.asarray(column.numbers, dtype=np.float64)
         if name in syntax.CONSTANTS:
             return syntax.CONSTANTS[name]
         if name in _formulaic.CONTRASTS:
             return _formulaic.CONTRASTS[name]()
         if name in ("pi", "np.pi"):
             return np.pi
-        column = self._rows.column(name)  # raises the error that lists near matches
-        return column.values
+        return self._rows.column(name)  # raises the error that lists near matches
 
     def _call(self, node: ast.Call) -> Any:  # noqa: ANN401
         if not isinstance(node.func, ast.Name):
-            raise FormulaError(
-                f"`{self._shown(node)}` in `{self._expression}` is no call of a function by its name; compute the "
-                "column before."
+            raise self._error(
+                f"`{self._shown(node)}` does not call a function by its name; compute the column before.", node
             )
         name = syntax.decode_name(node.func.id)
         if name == "Q":
@@ -210,35 +231,30 @@ class _Interpreter:
         function = self._function(name, node)
         for argument in args:
             if isinstance(argument, Categorical) and name != "I":
-                raise DataError(
-                    f"`{self._shown(node)}` needs numbers, but its argument is categorical with levels "
-                    f"{shown_labels(argument.levels)}."
+                raise self._error(
+                    f"`{self._shown(node)}` needs numbers, but its argument is categorical, with levels "
+                    f"{shown_labels(argument.levels)}.",
+                    node,
                 )
         if name in STATEFUL:
-            return self._stateful(function, node, args, keywords)
+            return self._stateful(name, function, node, args, keywords)
         with np.errstate(all="ignore"):
             return self._guard(node, function, *args, **keywords)
 
     def _function(self, name: str, node: ast.Call) -> Callable[..., Any]:
-        if name.startswith("np.") and hasattr(np, name[3:].split(".", maxsplit=1)[0]):
-            return operator.attrgetter(name[3:])(np)  # type: ignore[no-any-return]
+        if name.startswith("np.") and callable(found := getattr(np, name[3:], None)):
+            return found  # type: ignore[no-any-return]
         function = STATEFUL.get(name) or PLAIN.get(name)
         if function is None:
-            known = [*STATEFUL, *PLAIN, *_FACTORS]
-            close = near_matches(name, known)
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            if name == "offset":
-                hint = " offset(...) must be a term of its own, added with `+`."
-            raise FormulaError(
-                f"`{self._shown(node)}`: there is no function {name!r} in formulas.{hint} Functions: "
-                f"{', '.join(sorted(known, key=str.lower))}, and np.* of NumPy."
-            )
+            raise self._error(f"There is no function {name!r} in formulas. {_advice(name, self._rows)}", node)
         return function
 
-    def _stateful(self, function: Callable[..., Any], node: ast.Call, args: list[Any], keywords: dict[str, Any]) -> Any:  # noqa: ANN401
+    def _stateful(
+        self, name: str, function: Callable[..., Any], node: ast.Call, args: list[Any], keywords: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
         key = self._shown(node)
         state = self._state.setdefault(key, {})
-        if key.startswith("bs(") and not self._fitting:
+        if name == "bs" and not self._fitting:
             # formulaic refuses values outside the range of the fit; R extends the polynomials, and so do we
             keywords.setdefault("extrapolation", "extend")
         return self._guard(node, function, *args, **keywords, _state=state)
@@ -259,7 +275,7 @@ class _Interpreter:
         elif args:
             levels = args[0]
         if keywords:
-            raise FormulaError(f"`{self._shown(node)}`: unknown argument {', '.join(keywords)}.")
+            raise self._error(f"`{self._shown(node)}`: unknown argument {', '.join(keywords)}.", node)
         if levels is None or not self._fitting:
             # on new data, whoever remembers the levels of the fit compares them with these
             return Categorical(source.codes, source.levels, ordered, contrasts)
@@ -270,10 +286,10 @@ class _Interpreter:
         for value in values:
             if isinstance(value, (Categorical, str)):
                 what = "text" if isinstance(value, str) else f"categorical, with levels {shown_labels(value.levels)}"
-                raise DataError(f"`{self._shown(node)}` calculates with something that is {what}.")
+                raise self._error(f"`{self._shown(node)}` calculates with something that is {what}.", node)
         if function not in _LOGICAL:
             # True + True is 2 here, as in R
-            values = [v.astype(np.float64) if getattr(v, "dtype", None) == bool else v for v in values]
+            values = [v.astype(np.float64) if getattr(v, "dtype", None) == np.bool_ else v for v in values]
         with np.errstate(all="ignore"):
             return self._guard(node, function, *values)
 
@@ -284,7 +300,9 @@ class _Interpreter:
         if not isinstance(first, Categorical):
             return self._guard(node, function, first, second)
         if function not in (operator.eq, operator.ne) or isinstance(second, Categorical):
-            raise DataError(f"`{self._shown(node)}`: categories can only be compared with a label, by == or !=.")
+            raise self._error(
+                f"`{self._shown(node)}`: categories can only be compared with a label, by == or !=.", node
+            )
         wanted = np.asarray(first.levels == second) | np.asarray(first.levels.astype(str) == str(second))
         return function(wanted[first.codes], True)
 
@@ -295,9 +313,10 @@ class _Interpreter:
         except LMMError:
             raise
         except Exception as error:
-            shown = self._shown(node)
-            within = "" if shown == self._expression else f" (in `{self._expression}`)"
-            raise FormulaError(f"`{shown}`{within} cannot be computed: {error}") from error
+            raise self._error(f"`{self._shown(node)}` cannot be computed: {error}", node) from error
+
+    def _error(self, message: str, node: ast.expr) -> FormulaError:
+        return point_at(message, self._rows.formula, self._shown(node))
 
     def _shown(self, node: ast.expr) -> str:
         text = ast.unparse(node)

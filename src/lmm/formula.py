@@ -10,7 +10,7 @@ from lmm import _formulaic, syntax
 from lmm._formulaic import Token
 from lmm.errors import FormulaError
 
-__all__ = ["LinearTerms", "ModelFormula", "RandomPart", "expand_dot", "formula_error", "parse_formula"]
+__all__ = ["LinearTerms", "ModelFormula", "RandomPart", "expand_dot", "formula_error", "parse_formula", "point_at"]
 
 _OPERATORS = re.compile(r"\*\*|\|\||\S")
 _EXAMPLE = "for example `y ~ x + (1 | group)`"
@@ -62,6 +62,21 @@ def formula_error(message: str, text: str, start: int | None = None, end: int | 
     if start is None or end is None:
         return FormulaError(f"{message}\n    {text}")
     return FormulaError(f"{message}\n    {text}\n    {' ' * start}{'^' * max(1, end - start)}")
+
+
+def point_at(message: str, text: str, part: str) -> FormulaError:
+    """Error that underlines the first place where an expression stands in the formula, whatever its spacing."""
+    kept = [i for i, char in enumerate(text) if char != " "]
+    squeezed, wanted = "".join(text[i] for i in kept), part.replace(" ", "")
+    start = squeezed.find(wanted)
+    while start >= 0:
+        before = squeezed[start - 1] if start else "("
+        after = squeezed[start + len(wanted) : start + len(wanted) + 1] or "("
+        in_word = (before + wanted[:1], wanted[-1:] + after)
+        if wanted and not any(re.fullmatch(r"[\w.]{2}", pair) for pair in in_word):
+            return formula_error(message, text, kept[start], kept[start + len(wanted) - 1] + 1)
+        start = squeezed.find(wanted, start + 1)
+    return formula_error(message, text)
 
 
 def parse_formula(text: str) -> ModelFormula:
@@ -129,6 +144,7 @@ def _parse(raw: str, dot: tuple[str, ...] | None) -> ModelFormula:
             _refuse_bars(addend, text)
             fixed.append(f"{sign} {reader.placeholders(addend)}")
     if not random:
+        _refuse_called_bars(right, text)
         raise formula_error(
             "The formula has no random term. Add at least one, such as (1 | group); for a model without random "
             "effects use a linear-model library.",
@@ -282,6 +298,19 @@ def _refuse_bars(addend: list[Token], text: str) -> None:
                 f"A random term must stand in parentheses: write ({text[start:end]}).", text, start, end
             )
         raise formula_error("A random term must stand on its own, added with `+`: " + _EXAMPLE + ".", text, start, end)
+
+
+def _refuse_called_bars(tokens: list[Token], text: str) -> None:
+    """Explain ``x(1|g)``, where an operator was forgotten."""
+    for token in tokens:
+        name, bracket, inner = token.text.partition("(")
+        if token.kind == "python" and bracket and "|" in inner:
+            raise formula_error(
+                f"`{token.text}` reads as a call of {name!r}; a random term is added with `+`: {name} + ({inner}.",
+                text,
+                token.start,
+                token.end,
+            )
 
 
 def _expression(token: Token, text: str) -> str:

@@ -64,7 +64,8 @@ def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
     elif isinstance(data, str):
         hint = " Read a file with pandas.read_csv() first; lmm.datasets.load(name) gives the embedded data."
     raise DataError(
-        f"The data must be a data frame (pandas, polars, pyarrow) or a dict of columns, not {type(data).__name__}.{hint}"
+        "The data must be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
+        f"{type(data).__name__}.{hint}"
     )
 
 

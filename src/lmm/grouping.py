@@ -109,12 +109,11 @@ def _numbers(expression: str, value: Value) -> Numeric:
 
 
 def _labels(occurring: NDArray[np.int64], factors: list[Categorical], expressions: tuple[str, ...]) -> pd.MultiIndex:
-    codes: list[NDArray[np.int64]] = []
+    codes: list[Any] = []
     rest = occurring
     for factor in reversed(factors):
         rest, code = np.divmod(rest, len(factor.levels))
         codes.append(code)
     names = [syntax.column_of(expression) or expression for expression in expressions]
-    return pd.MultiIndex(
-        levels=[factor.levels for factor in factors], codes=codes[::-1], names=names, verify_integrity=False
-    )
+    levels: list[Any] = [factor.levels for factor in factors]
+    return pd.MultiIndex(levels=levels, codes=codes[::-1], names=names, verify_integrity=False)

@@ -93,10 +93,10 @@ def _collect(node: ast.AST, found: list[str]) -> None:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id == "Q" and node.args and isinstance(node.args[0], ast.Constant):
             found.append(str(node.args[0].value))
-        for child in (*node.args, *(pair.value for pair in node.keywords)):
-            _collect(child, found)
-        return
-    for child in ast.iter_child_nodes(node):
+        children: list[ast.AST] = [*node.args, *(pair.value for pair in node.keywords)]
+    else:
+        children = list(ast.iter_child_nodes(node))
+    for child in children:
         _collect(child, found)
 
 

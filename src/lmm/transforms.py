@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import BSpline
 
 from lmm import _formulaic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["PLAIN", "STATEFUL", "natural_spline"]
 
@@ -33,7 +34,7 @@ def natural_spline(
     intercept: bool = False,
     *,
     _state: dict[str, Any],
-) -> FloatArray:
+) -> dict[int, FloatArray]:
     """
     Natural cubic spline: cubic between the knots, linear beyond the outermost ones.
 
@@ -53,7 +54,8 @@ def natural_spline(
 
     Returns
     -------
-    ndarray (n, df)
+    dict of ndarray (n,)
+        Columns, numbered from 1.
     """
     x = np.asarray(x, dtype=np.float64)
     if "knots" not in _state:
@@ -64,7 +66,8 @@ def natural_spline(
             raise ValueError(f"the knots must lie between the smallest and the largest value, {low:g} and {high:g}")
         _state["knots"] = np.concatenate([[low] * 4, inner, [high] * 4])
         _state["map"] = _natural_map(_state["knots"], _state["bounds"], intercept)
-    return _evaluate_natural(x, _state["knots"], _state["bounds"], intercept) @ _state["map"]
+    columns = _evaluate_natural(x, _state["knots"], _state["bounds"], intercept) @ _state["map"]
+    return dict(enumerate(columns.T, start=1))
 
 
 def _inner_knots(x: FloatArray, df: int | None, knots: ArrayLike | None, intercept: bool) -> FloatArray:
@@ -78,13 +81,15 @@ def _inner_knots(x: FloatArray, df: int | None, knots: ArrayLike | None, interce
 
 def _basis(knots: FloatArray, intercept: bool, derivative: int, at: FloatArray) -> FloatArray:
     """B-splines (or a derivative) at points within the bounds; without the first one unless ``intercept``."""
+    from scipy.interpolate import BSpline  # noqa: PLC0415 - slow to import, and few models have splines
+
     count = len(knots) - 4
     columns = BSpline(knots, np.eye(count), 3)(at, nu=derivative)
     return np.asarray(columns[:, 0 if intercept else 1 :], dtype=np.float64)
 
 
 def _natural_map(knots: FloatArray, bounds: tuple[float, float], intercept: bool) -> FloatArray:
-    """Combinations of the B-splines whose second derivative is zero at both bounds; R's, by the same Householder QR."""
+    """Map from the B-splines to those without curvature at both bounds (R's map: the same Householder QR)."""
     curvature = _basis(knots, intercept, 2, np.array(bounds))
     return np.asarray(np.linalg.qr(curvature.T, mode="complete")[0][:, 2:], dtype=np.float64)
 
@@ -104,7 +109,12 @@ STATEFUL: Mapping[str, Callable[..., Any]] = {**_formulaic.STATEFUL_TRANSFORMS, 
 PLAIN: Mapping[str, Callable[..., Any]] = {
     **_formulaic.PLAIN_TRANSFORMS,
     **{name: getattr(np, name) for name in ("log1p", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil")},
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
     "round": np.round,
     "I": identity,
     "c": combine,
