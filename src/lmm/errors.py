@@ -17,6 +17,10 @@ class ModelError(LMMError):
     """The model cannot be estimated from these data."""
 
 
+class ArgumentError(LMMError, TypeError):
+    """An argument of a function is unknown or of the wrong kind."""
+
+
 class LMMWarning(UserWarning):
     """Base class of every warning that the library gives."""
 

@@ -24,6 +24,10 @@ from lmm.linalg import FloatArray
 VANISHING = 0.1
 # Share of the promised decrease that a step must deliver.
 SUFFICIENT = 1e-4
+# A step that promised less than this, in units of the deviance, was short enough to learn the curvature from.
+SHORT_STEP = 1e-4
+# The curvature seen along a step corrects the computed one while their ratio lies in this range.
+SECANT_RANGE = (0.2, 5.0)
 # Share of a Newton step below which backtracking gives up.
 SHORTEST = 1e-8
 
@@ -41,7 +45,7 @@ class Control:
         Number of evaluations of the deviance after which it gives up, with a warning.
     """
 
-    tolerance: float = 1e-12
+    tolerance: float = 1e-14
     max_evaluations: int = 300
 
 
@@ -109,8 +113,9 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
     at = deviance.evaluate(_land(deviance, start, start))
     n_evaluations = 1
     trace: list[Step] = []
+    previous: Evaluation | None = None
     while True:
-        step, decrement = _newton_step(deviance, at)
+        step, decrement = _newton_step(deviance, at, previous)
         escape = _escape(deviance, at)
         trace.append(Step(at.value, decrement))
         converged = decrement <= control.tolerance and escape.gain <= control.tolerance
@@ -125,7 +130,7 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
             # Rounding errors of the deviance hide any further decrease.
             converged = max(decrement, escape.gain) <= _noise(deviance, at)
             break
-        at = found
+        previous, at = (at if decrement < SHORT_STEP else None), found
     return Optimum(
         theta=at.theta,
         evaluation=at,
@@ -156,9 +161,11 @@ def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> Float
     return np.concatenate(landed)
 
 
-def _newton_step(deviance: ProfiledDeviance, at: Evaluation) -> tuple[FloatArray, float]:
+def _newton_step(deviance: ProfiledDeviance, at: Evaluation, previous: Evaluation | None) -> tuple[FloatArray, float]:
     """Newton step in theta, cut to a length the quadratic model may be trusted for, and the decrease it promises."""
     B = deviance.curvature(at)
+    if previous is not None:
+        B = _secant(B, at.theta - previous.theta, at.gradient - previous.gradient)
     values, vectors = np.linalg.eigh(B)
     floor = 1e-10 * max(float(values[-1]), 1e-10)
     slopes = vectors.T @ at.gradient
@@ -167,6 +174,20 @@ def _newton_step(deviance: ProfiledDeviance, at: Evaluation) -> tuple[FloatArray
     longest = float(np.abs(step).max())
     limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
     return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
+
+
+def _secant(B: FloatArray, moved: FloatArray, change: FloatArray) -> FloatArray:
+    """
+    Correct B by what the last step has shown (BFGS): the gradient changed by ``change`` over the step ``moved``.
+
+    The average information converges to the Hessian with the amount of data only; along the slowest direction, which is
+    the one of the last step, the change of the gradient tells the rest.
+    """
+    predicted = B @ moved
+    curvature, observed = float(moved @ predicted), float(moved @ change)
+    if not SECANT_RANGE[0] * curvature < observed < SECANT_RANGE[1] * curvature:
+        return B
+    return B - np.outer(predicted, predicted) / curvature + np.outer(change, change) / observed
 
 
 def _search(
@@ -184,7 +205,7 @@ def _search(
             return new, used
         if decrement <= noise:
             # The values cannot tell; the gradients can.
-            return (new, used) if _newton_step(deviance, new)[1] < decrement else (None, used)
+            return (new, used) if _newton_step(deviance, new, at)[1] < decrement else (None, used)
         excess = new.value - at.value - share * slope
         share *= min(max(-0.5 * share * slope / excess, 0.1), 0.5)
     return None, used

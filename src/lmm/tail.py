@@ -194,9 +194,8 @@ class _Places:
 
     def position(self, one: IntArray, other: IntArray) -> IntArray:
         """Position in storage of the entries of a symmetric matrix that stand for pairs of columns of a component."""
-        row, column = np.maximum(self.place[one], self.place[other]), np.minimum(self.place[one], self.place[other])
-        position: IntArray = self.base[one] + row * self.width[one] + column
-        return position
+        place = np.stack([self.place[one], self.place[other]])
+        return np.asarray(self.base[one] + place.max(axis=0) * self.width[one] + place.min(axis=0), dtype=np.intp)
 
 
 @dataclass(frozen=True)

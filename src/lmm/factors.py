@@ -1,0 +1,89 @@
+"""Grouping factors: the random terms of a design gathered by what they are grouped by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
+from lmm.design import RandomTerm
+from lmm.linalg import FloatArray, IntArray
+from lmm.standardize import RawBlock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class GroupingFactor:
+    """
+    All random effects that share one grouping factor.
+
+    Attributes
+    ----------
+    group : str
+        The factor as users find it, ``"a:b"`` for an interaction.
+    effects : tuple of str
+        Names of the k effects of a level, of all terms.
+    levels : Index (J,)
+    codes : ndarray (n,)
+    columns : ndarray (n, k)
+    covariance : Covariance
+    term_effects : tuple of tuple of int
+        Positions of the effects that may be correlated with each other: one tuple for each unstructured term, one for
+        each effect of a diagonal term.
+    """
+
+    group: str
+    effects: tuple[str, ...]
+    levels: pd.Index[Any]
+    codes: IntArray
+    columns: FloatArray
+    covariance: Covariance
+    term_effects: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels J."""
+        return len(self.levels)
+
+    @property
+    def block(self) -> RawBlock:
+        """The factor as the core takes it."""
+        return RawBlock(self.codes, self.n_levels, self.columns, self.covariance)
+
+
+def grouping_factors(terms: tuple[RandomTerm, ...]) -> tuple[GroupingFactor, ...]:
+    """Gather random terms by grouping factor, in the order in which the factors first occur."""
+    by_group: dict[str, list[RandomTerm]] = {}
+    for term in terms:
+        by_group.setdefault(term.group, []).append(term)
+    return tuple(_gather(same) for same in by_group.values())
+
+
+def _gather(terms: list[RandomTerm]) -> GroupingFactor:
+    covariances: list[Covariance] = []
+    term_effects: list[tuple[int, ...]] = []
+    start = 0
+    for term in terms:
+        k = len(term.effects)
+        positions = range(start, start + k)
+        start += k
+        if term.structure == "diagonal":
+            covariances.append(Diagonal(k))
+            term_effects.extend((position,) for position in positions)
+        else:
+            covariances.append(Unstructured(k))
+            term_effects.append(tuple(positions))
+    first = terms[0]
+    return GroupingFactor(
+        group=first.group,
+        effects=tuple(effect for term in terms for effect in term.effects),
+        levels=first.levels,
+        codes=first.codes,
+        columns=first.columns if len(terms) == 1 else np.column_stack([term.columns for term in terms]),
+        covariance=covariances[0] if len(terms) == 1 else Stacked(tuple(covariances)),
+        term_effects=tuple(term_effects),
+    )

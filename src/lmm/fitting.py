@@ -1,0 +1,225 @@
+"""The way from a formula and a data frame to a fitted model."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import lapack
+
+from lmm.crossproducts import cross_products
+from lmm.design import Design, build_design
+from lmm.deviance import ProfiledDeviance
+from lmm.errors import ArgumentError, ConvergenceWarning, DataError, SingularFitWarning
+from lmm.factors import GroupingFactor, grouping_factors
+from lmm.formula import parse_formula
+from lmm.linalg import FloatArray
+from lmm.model import FittedModel
+from lmm.optimize import Control, Optimum, minimize
+from lmm.standardize import Basis, standardize
+
+# Standard deviation of every standardised random effect, relative to the residual one, where the search starts.
+START = 0.5
+
+
+def fit(
+    formula: str,
+    data: Any,  # noqa: ANN401 - frames of any library
+    *,
+    reml: bool = True,
+    weights: str | ArrayLike | None = None,
+    offset: str | ArrayLike | None = None,
+    sigma: float | None = None,
+    na_action: str = "drop",
+    start: ArrayLike | None = None,
+    control: Control | None = None,
+    contrasts: dict[str, Any] | None = None,
+    **unknown: object,
+) -> FittedModel:
+    """
+    Fit a Gaussian linear mixed model by REML or maximum likelihood.
+
+    The model is  y = X beta + Z b + e  with  b ~ N(0, sigma^2 Lambda Lambda')  and  e ~ N(0, sigma^2 W^-1). The
+    deviance, profiled over beta and sigma, is minimised over the parameters theta of Lambda with exact gradients, and
+    the minimum is certified: on the boundary (a variance of zero, a correlation of one) as well as inside.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's language: ``"y ~ fixed + (effects | group)"``. ``(x | g)`` is a random intercept and slope, correlated;
+        ``(x || g)`` uncorrelated; ``(0 + x | g)`` the slope alone; ``(1 | a/b)`` is ``(1 | a) + (1 | a:b)``.
+    data : DataFrame
+        One row an observation.
+    reml : bool
+        Restricted maximum likelihood (True) or maximum likelihood (False).
+    weights : str or array_like (n,), optional
+        Precision weights w, a column's name or numbers: Var(e_i) = sigma^2 / w_i.
+    offset : str or array_like (n,), optional
+        Known part of the linear predictor.
+    sigma : float, optional
+        Known residual standard deviation. With ``weights=1/D, sigma=1`` the sampling variances D are known.
+    na_action : {"drop", "raise"}
+        What to do about rows with a missing value in a variable that is used. The number dropped is reported.
+    start : array_like (m,), optional
+        Starting value of theta, in the order of ``FittedModel.theta``.
+    control : Control, optional
+        When the optimiser stops.
+    contrasts : dict, optional
+        Coding of factors by name, for example ``{"f": "sum"}``.
+    **unknown
+        Refused by name.
+
+    Returns
+    -------
+    FittedModel
+
+    Raises
+    ------
+    LMMError
+        With the thing at fault, what was expected and the way out: `FormulaError` for the formula, `DataError` for
+        the data, `ModelError` for a model that cannot be estimated, `ArgumentError` for the other arguments.
+
+    Warns
+    -----
+    SingularFitWarning
+        When an estimated covariance matrix of random effects is singular.
+    ConvergenceWarning
+        When the optimiser stopped before it could certify the optimum.
+
+    References
+    ----------
+    Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4. Journal
+    of Statistical Software 67(1).
+
+    Examples
+    --------
+    >>> import lmm
+    >>> sleepstudy = lmm.datasets.load("sleepstudy")
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    >>> fit.params
+    Intercept    251.405105
+    Days          10.467286
+    dtype: float64
+    >>> round(fit.deviance, 4)
+    1743.6283
+    """
+    _check_arguments(reml, sigma, control, unknown)
+    design = build_design(
+        parse_formula(formula),
+        data,
+        weights=weights,
+        offset=offset,
+        na_action=na_action,
+        sigma_fixed=sigma is not None,
+        contrasts=contrasts,
+    )
+    theta = None if start is None else np.asarray(start, dtype=np.float64)
+    return fit_design(design, reml=bool(reml), sigma=sigma, start=theta, control=control or Control())
+
+
+def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
+    """
+    Fit the same design to a new response.
+
+    Parameters
+    ----------
+    model : FittedModel
+    y : array_like (nobs,)
+        One number for each row used by the model, on the scale of its response.
+
+    Raises
+    ------
+    DataError
+        When y has another length or is not finite.
+    """
+    response = np.array(y, dtype=np.float64)
+    n = len(model.design.y)
+    if response.shape != (n,):
+        raise DataError(
+            f"refit needs one response for each of the {n} rows used, an array of shape ({n},); got shape {response.shape}"
+        )
+    if not np.isfinite(response).all():
+        raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
+    design = replace(model.design, y=response)
+    return fit_design(design, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
+
+
+def fit_design(
+    design: Design, *, reml: bool, sigma: float | None, start: FloatArray | None, control: Control
+) -> FittedModel:
+    """Fit a model whose arrays are at hand; theta starts at ``start``, on the user's scale."""
+    factors = grouping_factors(design.terms)
+    y = design.y if design.offset is None else design.y - design.offset
+    blocks, Q, response, basis = standardize(
+        [factor.block for factor in factors], design.X, design.R, y, design.weights
+    )
+    deviance = ProfiledDeviance(
+        cross_products(blocks, Q, response),
+        [factor.covariance for factor in factors],
+        reml=reml,
+        sigma=None if sigma is None else sigma / basis.scale,
+    )
+    optimum = minimize(deviance, _start(factors, basis, start), control)
+    model = FittedModel(design, factors, deviance, basis, optimum, control)
+    _warn(model, optimum)
+    return model
+
+
+def _start(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray | None) -> FloatArray:
+    """Starting value in the standardised basis."""
+    if theta is None:
+        return np.concatenate([f.covariance.from_root(START * np.eye(f.covariance.size)) for f in factors])
+    m = sum(factor.covariance.n_theta for factor in factors)
+    if theta.shape != (m,) or not np.isfinite(theta).all():
+        raise ArgumentError(
+            f"start must hold {m} finite numbers, one for each parameter in theta of this model; got {theta!r}"
+        )
+    parts = []
+    for factor, A in zip(factors, basis.bases, strict=True):
+        own, theta = theta[: factor.covariance.n_theta], theta[factor.covariance.n_theta :]
+        A_inverse: FloatArray = lapack.dtrtri(A)[0]
+        parts.append(factor.covariance.from_root(A_inverse @ factor.covariance.factor(own)))
+    return np.concatenate(parts)
+
+
+def _check_arguments(reml: object, sigma: object, control: object, unknown: dict[str, object]) -> None:
+    """Refuse what `fit` does not know, by name."""
+    known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts")
+    if unknown:
+        name = next(iter(unknown))
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ArgumentError(f"fit does not know the argument {name!r}: {hint}It takes {', '.join(known)}")
+    if not isinstance(reml, (bool, np.bool_)):
+        raise ArgumentError(
+            f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
+        )
+    if sigma is not None:
+        valid = isinstance(sigma, (int, float, np.integer, np.floating)) and not isinstance(sigma, bool)
+        if not valid or not np.isfinite(sigma) or sigma <= 0:
+            raise ArgumentError(
+                f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}"
+            )
+    if control is not None and not isinstance(control, Control):
+        raise ArgumentError(
+            f"control must be an lmm.Control, for example lmm.Control(tolerance=1e-10); got {control!r}"
+        )
+
+
+def _warn(model: FittedModel, optimum: Optimum) -> None:
+    """Say what a user must know before using the fit."""
+    if not optimum.converged:
+        warnings.warn(
+            f"the optimiser stopped after {optimum.n_evaluations} evaluations at a deviance of {model.deviance:.6f}, "
+            f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
+            "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
+            "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    if model.is_singular:
+        warnings.warn(" ".join(model.singular_terms), SingularFitWarning, stacklevel=4)

@@ -1,0 +1,361 @@
+"""The fitted model: what users hold. It keeps design and optimum, attaches labels, and delegates all computing."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from lmm.design import Design
+from lmm.deviance import ProfiledDeviance
+from lmm.estimates import Estimates, estimates
+from lmm.factors import GroupingFactor
+from lmm.linalg import FloatArray
+from lmm.optimize import Control, Optimum
+from lmm.prediction.blup import conditional_covariances, conditional_modes
+from lmm.standardize import Basis
+
+if TYPE_CHECKING:
+    from lmm.summary import Summary
+
+
+class FittedModel:
+    """
+    A fitted linear mixed model, made by `lmm.fit`.
+
+    Attributes
+    ----------
+    design : Design
+        Response, matrices, groups and labels, and how to build them on new data.
+    factors : tuple of GroupingFactor
+        The random effects by grouping factor.
+    deviance_function : ProfiledDeviance
+        The profiled deviance in the standardised basis.
+    basis : Basis
+        The map from the standardised basis to the user's scale.
+    optimum : Optimum
+        What the optimiser found.
+    control : Control
+        When the optimiser stopped.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
+    >>> fit.variance_components
+          group       var1 var2         vcov      sdcor
+    0     Batch  Intercept  NaN  1388.333333  37.260345
+    1  Residual        NaN  NaN  2451.250000  49.510100
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        factors: tuple[GroupingFactor, ...],
+        deviance_function: ProfiledDeviance,
+        basis: Basis,
+        optimum: Optimum,
+        control: Control,
+    ) -> None:
+        self.design = design
+        self.factors = factors
+        self.deviance_function = deviance_function
+        self.basis = basis
+        self.optimum = optimum
+        self.control = control
+
+    def __repr__(self) -> str:
+        criterion = "REML criterion" if self.reml else "deviance"
+        return f"<FittedModel {self.formula!r}: {self.nobs} rows, {criterion} {self.deviance:.4f}>"
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    @cached_property
+    def _estimates(self) -> Estimates:
+        return estimates(self.deviance_function, self.optimum.evaluation, self.basis)
+
+    # What was fitted
+
+    @property
+    def formula(self) -> str:
+        """The formula as given."""
+        return self.design.formula.text
+
+    @property
+    def reml(self) -> bool:
+        """Whether the fit is by restricted maximum likelihood."""
+        return self.deviance_function.reml
+
+    @property
+    def known_sigma(self) -> float | None:
+        """Residual standard deviation given by the user, None where it was estimated."""
+        known = self.deviance_function.sigma
+        return None if known is None else known * self.basis.scale
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return len(self.design.y)
+
+    @property
+    def n_groups(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        return {factor.group: factor.n_levels for factor in self.factors}
+
+    @property
+    def n_params(self) -> int:
+        """Number of fixed effects, parameters in theta, and sigma where it was estimated."""
+        return len(self.design.names) + len(self.theta) + (self.known_sigma is None)
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less parameters."""
+        return self.nobs - self.n_params
+
+    # Fixed effects
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects by coefficient name; an aliased coefficient, dropped from the fit, is NaN."""
+        return self._by_coefficient(self._estimates.beta)
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects."""
+        return self._by_coefficient(np.sqrt(np.diagonal(self._estimates.cov_beta)))
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Fixed effects over their standard errors."""
+        return self.params / self.bse
+
+    def cov_params(self) -> pd.DataFrame:
+        """
+        Covariance of the estimated fixed effects.
+
+        Returns
+        -------
+        DataFrame (p, p)
+            sigma^2 (X' V^-1 X)^-1, without the coefficients that were dropped.
+        """
+        names = list(self.design.names)
+        return pd.DataFrame(self._estimates.cov_beta.copy(), index=names, columns=names)
+
+    def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
+        full = np.full(len(self.design.all_names), np.nan)
+        full[self.design.kept] = values
+        return pd.Series(full, index=list(self.design.all_names))
+
+    # Variance parameters
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._estimates.sigma
+
+    @property
+    def theta(self) -> FloatArray:
+        """Entries of the relative covariance factors, shape (m,), factor by factor, each column by column."""
+        return self._estimates.theta.copy()
+
+    @property
+    def variance_components(self) -> pd.DataFrame:
+        """
+        Variances and covariances of the random effects, and the residual variance.
+
+        Returns
+        -------
+        DataFrame
+            Columns group, var1, var2, vcov (variance or covariance), sdcor (standard deviation or correlation).
+            var2 is NaN for a variance; the last row is Residual.
+        """
+        rows: list[tuple[object, ...]] = []
+        for factor, cov in zip(self.factors, self._random_cov, strict=True):
+            sd = np.sqrt(np.diagonal(cov))
+            for effects in factor.term_effects:
+                rows.extend((factor.group, factor.effects[a], np.nan, cov[a, a], sd[a]) for a in effects)
+                for a in effects:
+                    for b in effects:
+                        if b > a:
+                            names = (factor.group, factor.effects[a], factor.effects[b])
+                            rows.append((*names, cov[a, b], correlation(cov, a, b)))
+        rows.append(("Residual", np.nan, np.nan, self.sigma**2, self.sigma))
+        return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
+
+    @property
+    def _random_cov(self) -> list[FloatArray]:
+        return [self.sigma**2 * T @ T.T for T in self._estimates.T]
+
+    @property
+    def random_cov(self) -> dict[str, pd.DataFrame]:
+        """Covariance matrix, k x k, of the random effects of each grouping factor."""
+        return {
+            factor.group: pd.DataFrame(cov, index=list(factor.effects), columns=list(factor.effects))
+            for factor, cov in zip(self.factors, self._random_cov, strict=True)
+        }
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether some covariance matrix of random effects is singular: a variance of 0 or a correlation of +-1."""
+        return bool(self.singular_terms)
+
+    @property
+    def singular_terms(self) -> list[str]:
+        """One sentence for each grouping factor whose covariance matrix is singular; empty where none is."""
+        from lmm.summary import singular_sentence  # noqa: PLC0415 - needed only where a fit is singular
+
+        at = self.optimum.evaluation
+        sentences = []
+        for place, t in enumerate(self.deviance_function.cross.order):
+            factor = self.factors[t]
+            if np.isfinite(factor.covariance.escape(at.factors[place], at.M[place])[0]):
+                sentences.append(singular_sentence(factor, self._random_cov[t]))
+        return sentences
+
+    # Likelihood
+
+    @property
+    def deviance(self) -> float:
+        """-2 log-likelihood (ML), or the REML criterion without its constant log|X'X|, as in lme4."""
+        return self._estimates.criterion
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted under REML."""
+        return -self.deviance / 2.0
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return self.deviance + 2.0 * self.n_params
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion, with the logarithm of the number of rows."""
+        return self.deviance + float(np.log(self.nobs)) * self.n_params
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum is certified."""
+        return self.optimum.converged
+
+    # Random effects
+
+    @cached_property
+    def _modes(self) -> list[FloatArray]:
+        return conditional_modes(self.deviance_function, self.optimum.evaluation, self.basis)
+
+    @property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Predicted random effects (BLUPs, conditional modes) of each grouping factor, levels x effects."""
+        return {
+            factor.group: pd.DataFrame(b.copy(), index=factor.levels, columns=list(factor.effects))
+            for factor, b in zip(self.factors, self._modes, strict=True)
+        }
+
+    @cached_property
+    def random_effects_cov(self) -> dict[str, FloatArray]:
+        """Covariances of the random effects of each level given the data, arrays (levels, k, k), by factor."""
+        covariances = conditional_covariances(
+            self.deviance_function, self.optimum.evaluation, self.basis, self._estimates.sigma
+        )
+        return {factor.group: cov for factor, cov in zip(self.factors, covariances, strict=True)}
+
+    # Rows
+
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """X beta + Z b + offset, on the index of the rows used."""
+        return pd.Series(self._fitted.copy(), index=self.design.index)
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less fitted values, on the index of the rows used."""
+        return pd.Series(self.design.y - self._fitted, index=self.design.index)
+
+    @cached_property
+    def _fitted(self) -> FloatArray:
+        fitted: FloatArray = self.design.X @ self._estimates.beta
+        for factor, b in zip(self.factors, self._modes, strict=True):
+            fitted += np.einsum("na,na->n", factor.columns, b[factor.codes])
+        return fitted if self.design.offset is None else fitted + self.design.offset
+
+    # Matrices
+
+    @property
+    def X(self) -> pd.DataFrame:
+        """Fixed-effects matrix (n, p), without aliased columns."""
+        return pd.DataFrame(self.design.X.copy(), index=self.design.index, columns=list(self.design.names))
+
+    @property
+    def Z(self) -> sparse.csr_matrix:
+        """Random-effects matrix (n, q): by grouping factor, by level, by effect."""
+        n = self.nobs
+        blocks = []
+        for factor in self.factors:
+            k = factor.columns.shape[1]
+            columns = factor.codes[:, None] * k + np.arange(k)
+            pointers = np.arange(0, n * k + 1, k)
+            shape = (n, factor.n_levels * k)
+            blocks.append(sparse.csr_matrix((factor.columns.ravel(), columns.ravel(), pointers), shape=shape))
+        return sparse.csr_matrix(sparse.hstack(blocks))
+
+    @property
+    def Lambda(self) -> sparse.csr_matrix:
+        """Relative covariance factor (q, q) of all random effects, in the order of the columns of Z."""
+        blocks = [
+            sparse.kron(sparse.eye_array(factor.n_levels), T)
+            for factor, T in zip(self.factors, self._estimates.T, strict=True)
+        ]
+        return sparse.csr_matrix(sparse.block_diag(blocks))
+
+    # Verbs
+
+    def refit(self, y: ArrayLike) -> FittedModel:
+        """
+        Fit the same model to a new response.
+
+        Parameters
+        ----------
+        y : array_like (nobs,)
+            One number for each row used.
+
+        Returns
+        -------
+        FittedModel
+
+        Raises
+        ------
+        DataError
+            When y has another length or holds values that are not finite.
+        """
+        from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
+
+        return refit(self, y)
+
+    def summary(self) -> Summary:
+        """
+        Readable account of the fit.
+
+        Returns
+        -------
+        Summary
+            Prints as text; shows as HTML in a notebook.
+        """
+        from lmm.summary import Summary  # noqa: PLC0415 - most fits are never printed
+
+        return Summary(self)
+
+
+def correlation(cov: FloatArray, a: int, b: int) -> float:
+    """Correlation of two effects, NaN where a variance is zero."""
+    scale = float(np.sqrt(cov[a, a] * cov[b, b]))
+    return float(np.clip(cov[a, b] / scale, -1.0, 1.0)) if scale > 0.0 else float("nan")

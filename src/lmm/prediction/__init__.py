@@ -1,0 +1,1 @@
+"""What a fitted model says about random effects and observations."""

@@ -1,0 +1,64 @@
+"""
+Best linear unbiased predictions of the random effects (conditional modes), on the user's scale.
+
+At the optimum  b = Lambda Omega^-1 Lambda' Z'W (y - X beta),  with conditional covariance
+Var(b | y, beta) = sigma^2 Lambda Omega^-1 Lambda'.
+
+References
+----------
+Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4. Journal of
+Statistical Software 67(1), section 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.linalg import FloatArray
+from lmm.standardize import Basis
+
+
+def conditional_modes(deviance: ProfiledDeviance, at: Evaluation, basis: Basis) -> list[FloatArray]:
+    """
+    Random effects of each grouping factor.
+
+    Returns
+    -------
+    list of ndarray (J_t, k_t)
+        In the order in which the grouping factors were given to the core.
+    """
+    cross = deviance.cross
+    residual = np.append(-at.beta, 1.0)
+    tail = residual @ at.b_T
+    modes: dict[int, FloatArray] = {}
+    start = 0
+    for place, (t, (k, J)) in enumerate(zip(cross.order, cross.sizes, strict=True)):
+        if place == 0:
+            b = np.tensordot(residual, at.b_1, axes=1)
+        else:
+            b = tail[start : start + k * J].reshape(k, J)
+            start += k * J
+        modes[t] = basis.scale * (basis.bases[t] @ b).T
+    return [modes[t] for t in range(len(modes))]
+
+
+def conditional_covariances(deviance: ProfiledDeviance, at: Evaluation, basis: Basis, sigma: float) -> list[FloatArray]:
+    """
+    Covariance of the random effects of each level given y and beta.
+
+    Parameters
+    ----------
+    sigma : float
+        Residual standard deviation on the user's scale.
+
+    Returns
+    -------
+    list of ndarray (J_t, k_t, k_t)
+        In the order in which the grouping factors were given to the core.
+    """
+    covariances: dict[int, FloatArray] = {}
+    for t, blocks in zip(deviance.cross.order, deviance.conditional_covariances(at), strict=True):
+        A = basis.bases[t]
+        covariances[t] = sigma**2 * np.einsum("ac,cdj,bd->jab", A, blocks, A)
+    return [covariances[t] for t in range(len(covariances))]

@@ -1,0 +1,277 @@
+"""The readable account of a fit, in the order that users of lme4 know, as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmm.factors import GroupingFactor
+from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+# Significant digits of the smallest number of a column.
+DIGITS = 4
+# Correlations of fixed effects are printed for up to this many coefficients.
+MAX_CORRELATIONS = 12
+# Numbers that would need more characters than this are printed in scientific notation.
+WIDEST = 14
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text: a title, a header and rows; columns before ``n_labels`` are labels, aligned to the left."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    n_labels: int
+
+    def text(self) -> str:
+        """Aligned columns."""
+        widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [
+            " ".join(
+                cell.ljust(width) if i < self.n_labels else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (self.header, *self.rows)
+        ]
+        return "\n".join([self.title, *lines] if self.title else lines)
+
+    def html(self) -> str:
+        """An HTML table."""
+        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        body = "".join("<tr>" + "".join(self._cells_html(row)) + "</tr>" for row in self.rows)
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _cells_html(self, row: tuple[str, ...]) -> list[str]:
+        tags = ["th" if i < self.n_labels else "td" for i in range(len(row))]
+        return [f"<{tag}>{html.escape(cell)}</{tag}>" for tag, cell in zip(tags, row, strict=True)]
+
+
+class Summary:
+    """
+    Summary of a fitted model.
+
+    ``str(summary)`` is the text, a notebook shows the HTML form.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> print(lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff")).summary())
+    Linear mixed model fit by REML
+    Formula: Yield ~ 1 + (1 | Batch)
+    <BLANKLINE>
+    REML criterion at convergence: 319.6543
+    <BLANKLINE>
+    Scaled residuals:
+        Min      1Q Median     3Q    Max
+    -1.4117 -0.7634 0.1418 0.7792 1.8296
+    <BLANKLINE>
+    Random effects:
+    Groups   Name      Variance Std.Dev.
+    Batch    Intercept     1764    42.00
+    Residual               2451    49.51
+    Number of obs: 30, groups: Batch, 6
+    <BLANKLINE>
+    Fixed effects:
+              Estimate Std. Error t value
+    Intercept  1527.50      19.38    78.8
+    """
+
+    def __init__(self, model: FittedModel) -> None:
+        method = "REML" if model.reml else "maximum likelihood"
+        self.heading = f"Linear mixed model fit by {method}\nFormula: {model.formula}"
+        self.criterion = _criterion(model)
+        self.residuals = _scaled_residuals(model)
+        self.random = _random_effects(model)
+        self.counts = _counts(model)
+        self.fixed = _fixed_effects(model)
+        self.correlations = _correlations(model)
+        self.notes = _notes(model)
+
+    def __str__(self) -> str:
+        criterion = self.criterion if isinstance(self.criterion, str) else self.criterion.text()
+        parts = [self.heading, criterion, self.residuals.text(), f"{self.random.text()}\n{self.counts}"]
+        if self.fixed is not None:
+            parts.append(self.fixed.text())
+        if self.correlations is not None:
+            parts.append(self.correlations.text())
+        parts.extend(self.notes)
+        return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        heading = html.escape(self.heading).replace("\n", "<br>")
+        criterion = (
+            f"<p>{html.escape(self.criterion)}</p>" if isinstance(self.criterion, str) else self.criterion.html()
+        )
+        tables = [table.html() for table in (self.fixed, self.correlations) if table is not None]
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        counts = html.escape(self.counts).replace("\n", "<br>")
+        return (
+            f"<div><p>{heading}</p>{criterion}{self.residuals.html()}{self.random.html()}<p>{counts}</p>"
+            f"{''.join(tables)}{notes}</div>"
+        )
+
+
+def singular_sentence(factor: GroupingFactor, cov: FloatArray) -> str:
+    """What is singular about the random effects of a grouping factor, what that means and what to do."""
+    sd = np.sqrt(np.diagonal(cov))
+    zero = [effect for effect, s in zip(factor.effects, sd, strict=True) if s == 0.0]
+    whole = f"the random effects of {factor.group!r} ({', '.join(factor.effects)})"
+    if len(zero) == len(factor.effects):
+        what = f"{whole} have an estimated variance of zero: the levels of {factor.group!r} differ no more than the"
+        return f"{_capital(what)} residual variation explains. The fit equals the one without them."
+    if zero:
+        return (
+            f"{_capital(whole)} include an estimated variance of zero, of {', '.join(zero)}. "
+            f"The fit equals the one without {'it' if len(zero) == 1 else 'them'}."
+        )
+    return (
+        f"{_capital(whole)} have a singular covariance matrix: some combination of them does not vary, as with a "
+        "correlation of -1 or 1. The data do not support so many of them; consider fewer effects, or uncorrelated "
+        "ones (||)."
+    )
+
+
+def format_column(values: FloatArray, *, digits: int = DIGITS, most_decimals: int | None = None) -> list[str]:
+    """
+    Numbers with as many decimals as the smallest needs for its significant digits.
+
+    Parameters
+    ----------
+    values : ndarray
+    digits : int
+        Significant digits of the number that needs most decimals.
+    most_decimals : int, optional
+        Upper bound on the decimals.
+    """
+    flat = np.ravel(values)
+    decimals = max((_decimals(float(x), digits) for x in flat if np.isfinite(x) and x != 0.0), default=0)
+    if most_decimals is not None:
+        decimals = min(decimals, most_decimals)
+    texts = [f"{x:.{decimals}f}" if np.isfinite(x) else "NaN" for x in flat]
+    if max(len(text) for text in texts) > WIDEST:
+        texts = [f"{x:.{digits - 1}e}" if np.isfinite(x) else "NaN" for x in flat]
+    return texts
+
+
+def _decimals(x: float, digits: int) -> int:
+    """Decimals that x needs for its significant digits, trailing zeros not counted."""
+    mantissa, exponent = f"{abs(x):.{digits - 1}e}".split("e")
+    significant = len(mantissa.replace(".", "").rstrip("0"))
+    return max(0, significant - 1 - int(exponent))
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _criterion(model: FittedModel) -> str | Table:
+    if model.reml:
+        return f"REML criterion at convergence: {model.deviance:.4f}"
+    values = np.array([model.aic, model.bic, model.llf, model.deviance])
+    cells = (*(f"{x:.3f}" for x in values), str(model.df_resid))
+    return Table("", ("AIC", "BIC", "logLik", "deviance", "df.resid"), (cells,), 0)
+
+
+def _scaled_residuals(model: FittedModel) -> Table:
+    residuals = model.resid.to_numpy() / model.sigma
+    if model.design.weights is not None:
+        residuals = residuals * np.sqrt(model.design.weights)
+    quantiles = np.quantile(residuals, [0.0, 0.25, 0.5, 0.75, 1.0])
+    cells = tuple(f"{x:.4f}" for x in quantiles)
+    return Table("Scaled residuals:", ("Min", "1Q", "Median", "3Q", "Max"), (cells,), 0)
+
+
+def _random_effects(model: FittedModel) -> Table:
+    components = model.variance_components
+    variances = components[components["var2"].isna()]
+    variance = format_column(variances["vcov"].to_numpy(dtype=np.float64))
+    deviation = format_column(variances["sdcor"].to_numpy(dtype=np.float64))
+    correlations = _correlation_cells(model)
+    width = max(len(cells) for cells in correlations)
+    header = ("Groups", "Name", "Variance", "Std.Dev.", *(["Corr", *[""] * (width - 1)] if width else []))
+    rows = []
+    last = ""
+    for i, (group, effect) in enumerate(zip(variances["group"], variances["var1"], strict=True)):
+        label = "" if group == last else str(group)
+        last = group
+        name = "" if i == len(variance) - 1 else str(effect)
+        cells = correlations[i] + [""] * (width - len(correlations[i]))
+        rows.append((label, name, variance[i], deviation[i], *cells))
+    return Table("Random effects:", header, tuple(rows), 2)
+
+
+def _correlation_cells(model: FittedModel) -> list[list[str]]:
+    """For each row of the table of random effects, its correlations with the effects above it in its term."""
+    from lmm.model import correlation  # noqa: PLC0415 - the model imports the summary on use, and so the reverse
+
+    cells: list[list[str]] = []
+    for factor, cov in zip(model.factors, model.random_cov.values(), strict=True):
+        matrix = cov.to_numpy()
+        for effects in factor.term_effects:
+            cells.extend([f"{correlation(matrix, b, a):.2f}" for b in effects if b < a] for a in effects)
+    return [*cells, []]
+
+
+def _counts(model: FittedModel) -> str:
+    groups = "; ".join(f"{group}, {n}" for group, n in model.n_groups.items())
+    lines = [f"Number of obs: {model.nobs}, groups: {groups}"]
+    if model.design.n_missing:
+        lines.append(f"Rows dropped for missing values: {model.design.n_missing}")
+    if model.design.n_zero_weight:
+        lines.append(f"Rows dropped for a weight of zero: {model.design.n_zero_weight}")
+    return "\n".join(lines)
+
+
+def _fixed_effects(model: FittedModel) -> Table | None:
+    params, bse, t = (series.to_numpy() for series in (model.params, model.bse, model.tvalues))
+    if not len(params):
+        return None
+    both = format_column(np.concatenate([params, bse]))
+    estimate, error = both[: len(params)], both[len(params) :]
+    ratio = format_column(np.round(t, 3), most_decimals=3)
+    rows = tuple(zip(model.params.index, estimate, error, ratio, strict=True))
+    return Table("Fixed effects:", ("", "Estimate", "Std. Error", "t value"), rows, 1)
+
+
+def _correlations(model: FittedModel) -> Table | None:
+    cov = model.cov_params()
+    p = len(cov)
+    if not 1 < p <= MAX_CORRELATIONS:
+        return None
+    sd = np.sqrt(np.diagonal(cov.to_numpy()))
+    matrix = cov.to_numpy() / np.outer(sd, sd)
+    names = [str(name) for name in cov.index]
+    rows = tuple((names[i], *(f"{x:.3f}" if j < i else "" for j, x in enumerate(matrix[i, :-1]))) for i in range(1, p))
+    return Table("Correlation of fixed effects:", ("", *(_short(name) for name in names[:-1])), rows, 1)
+
+
+def _short(name: str, width: int = 9) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"
+
+
+def _notes(model: FittedModel) -> list[str]:
+    design = model.design
+    notes = []
+    dropped = [name for name, kept in zip(design.all_names, design.kept, strict=True) if not kept]
+    if dropped:
+        notes.append(
+            f"Dropped, because a linear combination of the columns before gives the same: {', '.join(dropped)}."
+        )
+    if model.known_sigma is not None:
+        notes.append(f"The residual standard deviation is known: {model.known_sigma:g}.")
+    notes.extend(f"Singular fit. {sentence}" for sentence in model.singular_terms)
+    if not model.converged:
+        notes.append(f"Not converged: stopped after {model.optimum.n_evaluations} evaluations.")
+    return notes
