@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -140,7 +141,8 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     n = len(model.design.y)
     if response.shape != (n,):
         raise DataError(
-            f"refit needs one response for each of the {n} rows used, an array of shape ({n},); got shape {response.shape}"
+            f"refit needs one response for each of the {n} rows used, an array of shape ({n},); "
+            f"got shape {response.shape}"
         )
     if not np.isfinite(response).all():
         raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
@@ -186,7 +188,7 @@ def _start(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray 
     return np.concatenate(parts)
 
 
-def _check_arguments(reml: object, sigma: object, control: object, unknown: dict[str, object]) -> None:
+def _check_arguments(reml: object, sigma: float | None, control: object, unknown: dict[str, object]) -> None:
     """Refuse what `fit` does not know, by name."""
     known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts")
     if unknown:
@@ -199,8 +201,8 @@ def _check_arguments(reml: object, sigma: object, control: object, unknown: dict
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
     if sigma is not None:
-        valid = isinstance(sigma, (int, float, np.integer, np.floating)) and not isinstance(sigma, bool)
-        if not valid or not np.isfinite(sigma) or sigma <= 0:
+        number = isinstance(sigma, numbers.Real) and not isinstance(sigma, bool)
+        if not number or not 0.0 < float(sigma) < float("inf"):
             raise ArgumentError(
                 f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}"
             )
