@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import lapack
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, shown_labels
@@ -158,6 +159,8 @@ def check_model(
         )
     for term in terms:
         _check_term(term, n, sigma_fixed=sigma_fixed)
+    for first, second in itertools.combinations(terms, 2):
+        _check_pair(first, second)
     _check_fixed_factor(formula, encoding)
     _check_residual(formula, y, X, R, weights, offset)
 
@@ -206,6 +209,30 @@ def _check_term(term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
             )
 
 
+def _check_pair(first: RandomTerm, second: RandomTerm) -> None:
+    """Refuse two grouping factors that split the rows alike, as `sample` and `batch:cask` may."""
+    J = len(first.levels)
+    shared = [effect for effect in first.effects if effect in second.effects]
+    if not shared or len(second.levels) != J:
+        return
+    partner = np.empty(J, dtype=np.intp)
+    partner[first.codes] = second.codes
+    if np.array_equal(partner[first.codes], second.codes):
+        raise ModelError(
+            f"{first.group!r} and {second.group!r} split the rows into the same {J} groups, and both carry a random "
+            f"effect {shared[0]!r}: their variances cannot be told apart. Keep one of the two terms."
+        )
+
+
+def check_contrasts(contrasts: dict[str, Any], encodings: list[Encoding]) -> None:
+    """Refuse contrasts for something that is no factor of the formula."""
+    factors = {syntax.column_of(name) or name for encoding in encodings for name in encoding.codings}
+    for name in contrasts:
+        if name not in factors:
+            listed = shown_labels(sorted(factors)) if factors else "none"
+            raise FormulaError(f"contrasts: {name!r} is no factor of the formula (factors: {listed}).")
+
+
 def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
     """Refuse a fixed effect for each group: it leaves the random intercept nothing to explain."""
     fixed = {
@@ -249,7 +276,7 @@ def _check_residual(
     for tolerance in (_SUSPICIOUS, _EXACT_FIT):
         if X.shape[1]:
             g = X.T @ (work if root is None else root * work)
-            fit = X @ solve_triangular(R, solve_triangular(R, g, trans="T"))
+            fit = X @ lapack.dtrtrs(R, lapack.dtrtrs(R, g, trans=1)[0])[0]
             work = work - (fit if root is None else root * fit)
         if np.linalg.norm(work) > tolerance * length:
             return

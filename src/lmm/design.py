@@ -198,7 +198,8 @@ def build_design(
     used |= {**w_column, **o_column}
     rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
     selected = _RowsUsed(table, rows, formula.text)
-    evaluated = Evaluated(selected, checks.read_contrasts(contrasts))
+    codings = checks.read_contrasts(contrasts)
+    evaluated = Evaluated(selected, codings)
 
     y = _response(formula, selected)
     w = w if w is None or rows is None else w[rows]
@@ -209,6 +210,7 @@ def build_design(
         X = np.asfortranarray(X[:, kept])
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
+    checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
     checks.check_model(formula, y, X, R, w, total, terms, encoding, sigma_fixed=sigma_fixed)
     return Design(
         formula=formula,

@@ -103,10 +103,10 @@ def _series(series: Any) -> Any:  # noqa: ANN401 - a narwhals series
     """One column for pandas; goes through NumPy, so that pyarrow need not be installed."""
     import narwhals as nw  # noqa: PLC0415 - idem
 
-    if series.dtype in (nw.Categorical, nw.Enum):
-        levels = series.cat.get_categories().to_list()
-        ordered = isinstance(series.dtype, nw.Enum)
-        return pd.Categorical(series.to_list(), categories=levels if ordered else sorted(levels))
+    if isinstance(series.dtype, nw.Enum):
+        return pd.Categorical(series.to_list(), categories=list(series.dtype.categories))
+    if series.dtype == nw.Categorical:
+        return pd.Categorical(series.to_list())
     if series.dtype.is_numeric() and not series.dtype.is_decimal() and not series.is_null().any():
         return series.to_numpy()
     if series.dtype.is_numeric():

@@ -1,0 +1,168 @@
+"""Every refusal names the thing, says what was expected and the way out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmm.design import build_design
+from lmm.errors import DataError, FormulaError, LMMError, ModelError
+from lmm.formula import parse_formula
+
+N = 36
+RNG = np.random.default_rng(2)
+DATA = pd.DataFrame(
+    {
+        "y": RNG.normal(size=N),
+        "x": RNG.normal(size=N),
+        "f": list("abcd") * 9,
+        "g": np.repeat(np.arange(6), 6),
+        "one": "a",
+        "const": 1.0,
+        "row": np.arange(N),
+        "text": [str(i) for i in range(N)],
+        "when": pd.date_range("2020-01-01", periods=N),
+        "z": 1j * np.arange(N),
+        "inf": np.r_[np.inf, np.ones(N - 1)],
+        "none": np.nan,
+        "odd": np.where(np.arange(N) % 2, 1.5, np.nan),
+        "even": np.where(np.arange(N) % 2, np.nan, 1.5),
+        "lists": [[1]] * N,
+        "same": np.repeat(list("uvwxyz"), 6),
+    }
+)
+
+CASES = [
+    # unknown names
+    ("y ~ X + (1|g)", FormulaError, ["no column 'X'", "'x'"]),
+    ("y ~ xx1 + (1|g)", FormulaError, ["no column 'xx1'", "Columns: 'y', 'x'"]),
+    ("y ~ x + (1|groop)", FormulaError, ["no column 'groop'"]),
+    ("y ~ lgo(x) + (1|g)", FormulaError, ["no function 'lgo'", "log"]),
+    ("y ~ x(f) + (1|g)", FormulaError, ["'x' is a column"]),
+    ("y ~ x*offset(x) + (1|g)", FormulaError, ["term of its own"]),
+    # response
+    ("f ~ x + (1|g)", FormulaError, ["`f` is not numeric", "'a'"]),
+    ("text ~ x + (1|g)", FormulaError, ["numbers stored as text", "to_numeric"]),
+    ("poly(x, 2) ~ 1 + (1|g)", FormulaError, ["2 columns"]),
+    ("const ~ x + (1|g)", ModelError, ["`const` is constant"]),
+    ("inf ~ x + (1|g)", DataError, ["'inf' holds infinite values", "row 0"]),
+    # predictors
+    ("y ~ inf + (1|g)", DataError, ["'inf' holds infinite values"]),
+    ("y ~ when + (1|g)", DataError, ["'when'", "datetime", "days"]),
+    ("y ~ z + (1|g)", DataError, ["'z'", "complex"]),
+    ("y ~ lists + (1|g)", DataError, ["'lists'"]),
+    ("y ~ one + (1|g)", DataError, ["`one` has a single level"]),
+    ("y ~ none + (1|g)", DataError, ["No complete row", "'none' is missing in all 36 rows"]),
+    ("y ~ odd + even + (1|g)", DataError, ["No complete row", "'odd': 18", "'even': 18"]),
+    ("y ~ text + (1|g)", ModelError, ["36 fixed coefficients and 36 rows", "numbers stored as text"]),
+    ("y ~ log(x) + (1|g)", DataError, ["`log(x)` is not finite"]),
+    ("y ~ log(f) + (1|g)", FormulaError, ["`log(f)` needs numbers", "'a'"]),
+    ("y ~ I(f + 1) + (1|g)", FormulaError, ["`f + 1` calculates with something that is categorical"]),
+    ("y ~ I(f > 'a') + (1|g)", FormulaError, ["== or !="]),
+    ("y ~ I(3) + (1|g)", FormulaError, ["a single number"]),
+    ("y ~ bs(x, df=2) + (1|g)", FormulaError, ["`bs(x, df=2)` cannot be computed"]),
+    ("y ~ ns(x, knots=c(99)) + (1|g)", FormulaError, ["knots must lie between"]),
+    ("y ~ np.sum(x) + (1|g)", FormulaError, ["a single number"]),
+    ("y ~ x.mean() + (1|g)", FormulaError, ["'x' is a column"]),
+    ("y ~ I(x[0]) + (1|g)", FormulaError, ["not of the formula language"]),
+    ("y ~ I(log(x)(2)) + (1|g)", FormulaError, ["does not call a function by its name"]),
+    ("y ~ C(f, contr.treatment(base='q')) + (1|g)", FormulaError, ["do not fit its levels", "'q'"]),
+    ("y ~ factor(f, levels=c('a', 'b')) + (1|g)", DataError, ["leaves out levels", "'c', 'd'"]),
+    ("y ~ x + offset(f) + (1|g)", DataError, ["`f` gives categories"]),
+    ("y ~ y + (1|g)", ModelError, ["fit the response `y` exactly"]),
+    ("y ~ I(3*y - 1) + (1|g)", ModelError, ["fit the response `y` exactly"]),
+    # random terms
+    ("y ~ x + (1|one)", ModelError, ["'one' has a single level", "'a'"]),
+    ("y ~ x + (1|row)", ModelError, ["36 levels for 36 rows"]),
+    ("y ~ x + (x + I(x^2) + f|g:f)", ModelError, ["24 levels x 6 effects = 144 random effects for 36 rows"]),
+    ("y ~ x + (x + I(2*x)|g)", ModelError, ["column 'I(2 * x)'", "linear combination"]),
+    ("y ~ x + (1 + const|g)", ModelError, ["column 'const'"]),
+    ("y ~ f + (1|f)", FormulaError, ["'f' is both a fixed factor and the grouping factor"]),
+    ("y ~ factor(g) + (x|g)", FormulaError, ["both a fixed factor"]),
+    ("y ~ f*same + (1|same:f)", FormulaError, ["both a fixed factor"]),
+    ("y ~ x + (1|g) + (1|same)", ModelError, ["same 6 groups"]),
+    ("y ~ x + (1|poly(x, 2))", DataError, ["gives several columns"]),
+]
+
+
+def build(formula="y ~ x + (1|g)", data=DATA, **options):
+    return build_design(parse_formula(formula), data, **options)
+
+
+@pytest.mark.parametrize(("formula", "kind", "words"), CASES)
+def test_refused_with_a_message(formula, kind, words):
+    with pytest.raises(kind) as caught:
+        build(formula)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_unknown_name_is_underlined():
+    with pytest.raises(FormulaError) as caught:
+        build("y ~ x + log( X ) + (1|g)")
+    _, shown, marks = str(caught.value).split("\n")
+    assert shown[marks.index("^") : len(marks)] == "X"
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ g + (1|g)",
+        "y ~ f + (1|f:g)",
+        "y ~ f + (1|g) + (0 + x|g)",
+        "y ~ same + (0 + x|same)",
+        "y ~ const + x + (1|g)",
+    ],
+)
+def test_not_refused(formula):
+    assert build(formula).X.shape[0] == N
+
+
+def test_as_many_effects_as_rows_when_sigma_is_known():
+    assert len(build("y ~ 1 + (1|row)", sigma_fixed=True).terms[0].levels) == N
+
+
+WEIGHTS = [
+    (-np.ones(N), ["must not be negative", "has -1"]),
+    (np.zeros(N), ["all zero"]),
+    (np.ones(3), ["36 rows", "(3,)"]),
+    (2.0, ["a single number"]),
+    (np.full(N, np.inf), ["infinite"]),
+    (["a"] * N, ["cannot be read as numbers"]),
+    ("ww", ["no column 'ww'", "weights='ww'"]),
+    ("f", ["'f'", "labels"]),
+    ("1 +", ["neither a column nor an expression"]),
+    ("log(x^2*0)", ["not finite"]),
+]
+
+
+@pytest.mark.parametrize(("weights", "words"), WEIGHTS)
+def test_weights(weights, words):
+    with pytest.raises(DataError) as caught:
+        build(weights=weights)
+    for word in words:
+        assert word in str(caught.value)
+
+
+NOT_FRAMES = [None, 5, "data.csv", [1, 2], np.ones((3, 3)), DATA["y"], DATA.iloc[:0], pd.DataFrame(index=range(3))]
+
+
+@pytest.mark.parametrize("data", NOT_FRAMES, ids=lambda d: type(d).__name__)
+def test_data_that_cannot_be_used(data):
+    with pytest.raises(DataError, match="data"):
+        build(data=data)
+
+
+def test_columns_of_different_length_or_the_same_name():
+    with pytest.raises(DataError, match="differ in length"):
+        build(data={"y": [1, 2], "x": [1], "g": [1, 2]})
+    with pytest.raises(DataError, match="several columns named 'x'"):
+        build(data=pd.concat([DATA, DATA[["x"]]], axis=1))
+
+
+def test_na_action():
+    data = DATA.assign(x=DATA["x"].where(DATA["row"] > 2))
+    assert build(data=data).n_missing == 3
+    with pytest.raises(DataError, match=r"3 of 36 rows have missing values \('x': 3\)"):
+        build(data=data, na_action="raise")
+    with pytest.raises(LMMError, match="na_action must be"):
+        build(na_action="omit")
