@@ -196,6 +196,12 @@ def test_nothing_is_taken_from_the_calling_scope():
         design("I(x + secret)")
 
 
+def test_summaries_are_remembered():
+    built = design("I((x - mean(x)) / sd(x)) + I(z - np.min(z))")
+    np.testing.assert_allclose(built.fixed_columns(DATA.iloc[:3]), built.X[:3])
+    np.testing.assert_allclose(built.X[:, 1].std(ddof=1), 1)
+
+
 def test_new_levels_are_named():
     built = design("f*x")
     with pytest.raises(DataError, match="'q'"):

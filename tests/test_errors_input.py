@@ -37,6 +37,11 @@ CASES = [
     ("y ~ xx1 + (1|g)", FormulaError, ["no column 'xx1'", "Columns: 'y', 'x'"]),
     ("y ~ x + (1|groop)", FormulaError, ["no column 'groop'"]),
     ("y ~ lgo(x) + (1|g)", FormulaError, ["no function 'lgo'", "log"]),
+    ("y ~ dummy(f, 'a') + (1|g)", FormulaError, ["I(f == 'level')"]),
+    ("y ~ np.load(x) + (1|g)", FormulaError, ["no function 'np.load'"]),
+    ("y ~ C() + (1|g)", FormulaError, ["needs a column"]),
+    ("y ~ Q() + (1|g)", FormulaError, ["no function 'Q'"]),
+    ("y ~ log(*x) + (1|g)", FormulaError, ["not of the formula language"]),
     ("y ~ x(f) + (1|g)", FormulaError, ["'x' is a column"]),
     ("y ~ x*offset(x) + (1|g)", FormulaError, ["term of its own"]),
     # response

@@ -34,6 +34,7 @@ def parts(text):
         ("y ~ (1|a) + (1|b)", [("a", ONE, "unstructured"), ("b", ONE, "unstructured")]),
         ("y ~ (1|a*b)", [("a", ONE, "unstructured"), ("b", ONE, "unstructured"), ("a:b", ONE, "unstructured")]),
         ("y ~ (x||a/b/c)", [(name, X, "diagonal") for name in ("a", "a:b", "a:b:c")]),
+        ("y ~ ((1|g))", [("g", ONE, "unstructured")]),
         ("y ~ (1|factor(z))", [("factor(z)", ONE, "unstructured")]),
         ("y ~ (1|`my group`)", [("my group", ONE, "unstructured")]),
     ],

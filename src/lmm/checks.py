@@ -44,7 +44,7 @@ def unknown_column(name: str, names: Any, formula: str | None, where: str = "") 
     message = f"There is no column {name!r} in the data{' (' + where + ')' if where else ''}. {hint}"
     if formula is None:
         return DataError(message)
-    return point_at(message, formula, syntax.quote(name))
+    return point_at(message, formula, name if syntax.quote(name) not in formula else syntax.quote(name))
 
 
 def check_table(table: Table, na_action: str) -> None:

@@ -24,7 +24,7 @@ from lmm.columns import Categorical, Column, Numeric, as_categorical, shown_labe
 from lmm.errors import DataError, FormulaError, LMMError
 from lmm.formula import point_at
 from lmm.frames import near_matches
-from lmm.transforms import PLAIN, STATEFUL
+from lmm.transforms import INSTEAD, NUMPY, PLAIN, STATEFUL
 
 __all__ = ["Basis", "Rows", "State", "Value", "evaluate"]
 
@@ -148,16 +148,18 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 def _advice(name: str, rows: Rows) -> str:
     """Say what may be meant by a function that does not exist."""
-    known = [*STATEFUL, *PLAIN, *_FACTORS]
-    close = near_matches(name, known)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
+    if name in INSTEAD:
+        return INSTEAD[name]
     if name == "offset":
         return "offset(...) must be a term of its own, added with `+`."
     column = name if name in rows else name.partition(".")[0]
     if column in rows:
         return f"{column!r} is a column, which cannot be called; write `+` or `*` between terms."
-    return f"There are {', '.join(sorted(known, key=str.lower))}, and np.* of NumPy."
+    known = [*STATEFUL, *PLAIN, *_FACTORS]
+    close = near_matches(name, known)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"There are {', '.join(sorted(known, key=str.lower))}, and the elementwise functions of NumPy as np.*."
 
 
 _LOGICAL = (operator.and_, operator.or_, np.logical_not)
@@ -220,10 +222,12 @@ class _Interpreter:
                 f"`{self._shown(node)}` does not call a function by its name; compute the column before.", node
             )
         name = syntax.decode_name(node.func.id)
-        if name == "Q":
-            return self._name(str(self._value(node.args[0])))
-        args = [self._value(argument) for argument in node.args if not isinstance(argument, ast.Starred)]
-        keywords = {pair.arg: self._value(pair.value) for pair in node.keywords if pair.arg is not None}
+        args = [self._value(argument) for argument in node.args]
+        keywords = {str(pair.arg): self._value(pair.value) for pair in node.keywords}
+        if name == "Q" and len(args) == 1:
+            return self._name(str(args[0]))
+        if name in _FACTORS and not args:
+            raise self._error(f"`{self._shown(node)}` needs a column.", node)
         if name in _FACTORS:
             return self._guard(node, self._factor, name, node, *args, **keywords)
         if name in _formulaic.CONTRASTS:
@@ -239,11 +243,17 @@ class _Interpreter:
         if name in STATEFUL:
             return self._stateful(name, function, node, args, keywords)
         with np.errstate(all="ignore"):
-            return self._guard(node, function, *args, **keywords)
+            value = self._guard(node, function, *args, **keywords)
+        if np.ndim(value) == 0 and any(isinstance(argument, np.ndarray) for argument in args):
+            # a mean is that of the rows of the fit, on new data too
+            value = self._state.setdefault(self._shown(node), value)
+        return value
 
     def _function(self, name: str, node: ast.Call) -> Callable[..., Any]:
-        if name.startswith("np.") and callable(found := getattr(np, name[3:], None)):
-            return found  # type: ignore[no-any-return]
+        if name.startswith("np."):
+            found = getattr(np, name[3:], None)
+            if isinstance(found, np.ufunc) or (name[3:] in NUMPY and callable(found)):
+                return found
         function = STATEFUL.get(name) or PLAIN.get(name)
         if function is None:
             raise self._error(f"There is no function {name!r} in formulas. {_advice(name, self._rows)}", node)

@@ -118,6 +118,9 @@ def expand_dot(formula: ModelFormula, columns: tuple[str, ...]) -> ModelFormula:
     used = set(syntax.columns_in(formula.response))
     for expression in (*(e for part in formula.random for e in part.group), *formula.offset):
         used.update(syntax.columns_in(expression))
+    for name in columns:
+        if "`" in name and name not in used:
+            raise formula_error(f"`.` meets a column name with a backtick in it, {name!r}: rename it.", formula.text)
     return _parse(formula.text, tuple(name for name in columns if name not in used))
 
 
@@ -133,7 +136,8 @@ def _parse(raw: str, dot: tuple[str, ...] | None) -> ModelFormula:
     fixed: list[str] = []
     random: list[tuple[RandomPart, Token, Token]] = []
     offset: list[str] = []
-    for sign, addend in _addends(right, text):
+    for sign, written in _addends(right, text):
+        addend = _unwrapped(written)
         if _is_random(addend):
             _require_plus(sign, addend, text)
             random.extend((part, addend[0], addend[-1]) for part in reader.random_parts(addend))
@@ -274,6 +278,16 @@ def _is_random(addend: list[Token]) -> bool:
                 return False
         bar |= depth == 1 and _is_bar(token)
     return bar
+
+
+def _unwrapped(addend: list[Token]) -> list[Token]:
+    """Take off spare parentheses around a random term."""
+    inner = addend
+    while len(inner) > 2 and inner[0].text == "(" and inner[-1].text == ")":  # noqa: PLR2004 - something inside
+        if _is_random(inner):
+            return inner
+        inner = inner[1:-1]
+    return addend
 
 
 def _require_plus(sign: str, addend: list[Token], text: str) -> None:

@@ -12,7 +12,7 @@ from lmm import _formulaic
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["PLAIN", "STATEFUL", "natural_spline"]
+__all__ = ["INSTEAD", "NUMPY", "PLAIN", "STATEFUL", "natural_spline"]
 
 FloatArray = NDArray[np.float64]
 
@@ -20,6 +20,11 @@ FloatArray = NDArray[np.float64]
 def combine(*values: float) -> list[float]:
     """R's ``c()``: ``knots=c(2, 5)``."""
     return list(values)
+
+
+def standard_deviation(x: FloatArray) -> float:
+    """R's ``sd()``: with n - 1 in the denominator."""
+    return float(np.std(x, ddof=1))
 
 
 def identity(x: Any) -> Any:  # noqa: ANN401 - whatever stands inside I()
@@ -116,6 +121,26 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "cosh": np.cosh,
     "tanh": np.tanh,
     "round": np.round,
+    **{name: getattr(np, name) for name in ("mean", "median", "min", "max", "sum")},
+    "sd": standard_deviation,
     "I": identity,
     "c": combine,
+}
+
+# Of NumPy: its elementwise functions, and these.
+NUMPY = {
+    *("where", "clip", "round", "interp", "digitize", "isin", "nan_to_num", "cumsum", "diff", "sinc", "select"),
+    *("mean", "median", "min", "max", "sum", "std", "var", "quantile", "percentile", "ptp"),
+}
+
+# What to write for functions of R that are not here.
+INSTEAD: Mapping[str, str] = {
+    "dummy": "Write I(f == 'level') for the indicator of one level.",
+    "relevel": "Write C(f, contr.treatment(base='level')) for another reference level.",
+    "ifelse": "Write np.where(condition, a, b).",
+    "cut": "Make the categories before, with pandas.cut().",
+    "cbind": "A formula has one response; fit a model for each.",
+    "ordered": "Write factor(f, levels=[...], ordered=True).",
+    "as.numeric": "Columns of numbers are numeric already; convert text with pandas.to_numeric() before.",
+    "is.na": "Rows with missing values are not used; make the indicator before, with df['x'].isna().",
 }
