@@ -240,3 +240,15 @@ def test_row_order_permutes_rows_and_nothing_else(order):
     np.testing.assert_array_equal(shuffled.X, built.X[order])
     np.testing.assert_array_equal(shuffled.terms[0].codes, built.terms[0].codes[order])
     np.testing.assert_array_equal(shuffled.index, order)
+
+
+def test_dot_leaves_out_columns_given_as_arguments():
+    assert design("y ~ . + (1|g)", weights="w").names == ("Intercept", "x", "f[T.b]", "f[T.c]")
+
+
+def test_labels_may_be_anything_that_sorts():
+    data = DATA.assign(cut=pd.cut(DATA["x"], 3), pair=[(i % 3, 1) for i in range(N)], big=DATA["g"] + 2**60)
+    for name in ("cut", "pair", "big"):
+        built = design(f"y ~ x + (1|{name})", data)
+        assert list(built.terms[0].levels[built.terms[0].codes]) == list(data[name])
+        np.testing.assert_array_equal(built.group_codes(data, 0), built.terms[0].codes)

@@ -191,7 +191,8 @@ def build_design(
     """
     table = as_table(data)
     checks.check_table(table, na_action)
-    formula = expand_dot(formula, tuple(str(name) for name in table.names))
+    given = {argument for argument in (weights, offset) if isinstance(argument, str)}
+    formula = expand_dot(formula, tuple(str(name) for name in table.names if name not in given))
     used = _used_columns(formula, table)
     w, w_column = _argument("weights", weights, table, formula)
     o, o_column = _argument("offset", offset, table, formula)
