@@ -93,8 +93,10 @@ class Design:
         Rows left out for a missing value, and for a weight of zero.
     fixed_encoding : Encoding
         Builds the columns of X (before dropping) on new data.
+    offset_argument, weights_argument : str or None
+        Column or expression that was given for them.
     offset_given : bool
-        Whether part of the offset came as an argument, which new data cannot provide.
+        Whether part of the offset came as an array, which new data cannot provide.
     """
 
     formula: ModelFormula
@@ -116,6 +118,7 @@ class Design:
     offset_states: tuple[dict[str, Any], ...]
     offset_argument: str | None
     offset_given: bool
+    weights_argument: str | None
 
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
@@ -144,7 +147,18 @@ class Design:
             total = value if total is None else total + value
         return total
 
-    def new_rows(self, data: Any) -> Rows:  # noqa: ANN401
+    def new_weights(self, data: Any) -> FloatArray | None:  # noqa: ANN401
+        """Precision weights (n_new,) that a column or an expression gives to new data; None without weights."""
+        if self.weights is None:
+            return None
+        if self.weights_argument is None:
+            raise DataError(
+                "The model was fitted with weights given as an array, which new data cannot provide: "
+                "fit with weights='column' to say what the precision of a new observation is."
+            )
+        return _vector(self.weights_argument, self.new_rows(data), {}, fitting=False)
+
+    def new_rows(self, data: Any) -> _RowsUsed:  # noqa: ANN401
         """New data as rows from which columns are taken; pass the result in place of the data to read them once."""
         return data if isinstance(data, _RowsUsed) else _RowsUsed(as_table(data), None, self.formula.text)
 
@@ -225,16 +239,15 @@ def build_design(
         terms=terms,
         weights=w,
         offset=total,
-        index=table.index if rows is None else table.index[rows],
+        index=selected.index,
         rows=rows,
         n_missing=n_missing,
         n_zero_weight=n_zero,
         fixed_encoding=encoding,
         offset_states=offset_states,
-        offset_argument=canonical(offset)
-        if isinstance(offset, str) and column_of(offset) is None
-        else (offset if isinstance(offset, str) else None),
+        offset_argument=_readable(offset),
         offset_given=offset is not None and not isinstance(offset, str),
+        weights_argument=_readable(weights),
     )
 
 
@@ -247,6 +260,7 @@ class _RowsUsed:
         self.formula = formula
         self._taken: dict[str, Column] = {}
         self.n = table.n if rows is None else len(rows)
+        self.index = table.index if rows is None else table.index[rows]
 
     def __contains__(self, name: str) -> bool:
         return name in self._table
@@ -318,6 +332,13 @@ def _argument(
     else:
         value = column.numbers
     return checks.vector_argument(what, value, table.n), columns
+
+
+def _readable(given: Any) -> str | None:  # noqa: ANN401
+    """Weights or offset as an expression that can be evaluated on new data; None for an array."""
+    if not isinstance(given, str):
+        return None
+    return given if column_of(given) is not None else canonical(given)
 
 
 def canonical_argument(what: str, text: str) -> str:

@@ -28,16 +28,17 @@ Statistical Software 67(1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import lapack
 
 from lmm.covariance import Covariance
 from lmm.crossproducts import CrossProducts
 from lmm.errors import ModelError
-from lmm.linalg import FloatArray, cholesky_levels, solve_lower_levels, solve_upper_levels
+from lmm.linalg import FloatArray, IntArray, cholesky_levels, solve_lower_levels, solve_upper_levels
 from lmm.tail import Tail, build_tail
 from lmm.tailfactor import TailFactor, factor_tail
 
@@ -297,6 +298,49 @@ class ProfiledDeviance:
         first = D + np.einsum("acj,cdj,dbj->abj", D, R, D)
         return [first, *(at.tail.covariance_blocks(t) for t in range(len(self.tail.sizes)))]
 
+    def prediction_terms(
+        self, at: Evaluation, rows: Mapping[int, tuple[FloatArray, IntArray]]
+    ) -> tuple[FloatArray, FloatArray]:
+        """
+        What the random effects contribute to the variance of prediction errors.
+
+        Parameters
+        ----------
+        at : Evaluation
+        rows : mapping of int to (ndarray (m, k_t), ndarray (m,))
+            Random-effects columns z and level of each row, for blocks numbered as given to `cross_products`.
+
+        Returns
+        -------
+        within : ndarray (m,)
+            z' G z with G = Lambda Omega^-1 Lambda'.
+        shift : ndarray (p, m)
+            X'Z G z.
+        """
+        p = self.cross.p
+        m = len(next(iter(rows.values()))[1])
+        within, shift = np.zeros(m), np.zeros((p, m))
+        tail_rows = sparse.csr_array((m, at.b_T.shape[1]))
+        start = 0
+        for place, (t, (k, J)) in enumerate(zip(self.cross.order, self.cross.sizes, strict=True)):
+            offset, start = start, start + (k * J if place else 0)
+            if t not in rows:
+                continue
+            z, codes = rows[t]
+            if place == 0:
+                shift += np.einsum("pam,ma->pm", at.b_1[:p][:, :, codes], z)
+                Dz = np.einsum("abm,mb->am", self._first_inverse(at)[:, :, codes], z)
+                within += np.einsum("ma,am->m", z, Dz)
+                if self.tail is not None:
+                    tail_rows = tail_rows - _row_matrix(Dz, codes, 0, J, k * J) @ self.tail.A_T1.T
+            else:
+                columns = codes + J * np.arange(k)[:, None] + offset
+                shift += np.einsum("pam,ma->pm", at.b_T[:p][:, columns], z)
+                tail_rows = tail_rows + _row_matrix(z.T, codes, offset, J, at.b_T.shape[1])
+        if at.tail is not None:
+            within += at.tail.quadratic_forms(tail_rows)
+        return within, shift
+
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
         """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
         A = self.cross.A_11
@@ -320,6 +364,13 @@ class ProfiledDeviance:
         rows = inverse if self.reml else inverse[p1 - 1 :]
         rows[-1] *= np.sqrt(weight)
         return rows
+
+
+def _row_matrix(values: FloatArray, codes: IntArray, offset: int, J: int, width: int) -> sparse.csr_array:
+    """Sparse rows of k values each, shape (m, width), from values of shape (k, m): effect a in column a J + code."""
+    k, m = values.shape
+    columns = codes[:, None] + J * np.arange(k) + offset
+    return sparse.csr_array((values.T.ravel(), columns.ravel(), np.arange(0, m * k + 1, k)), shape=(m, width))
 
 
 def _inverse_blocks(T: FloatArray, L: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -31,6 +31,8 @@ class GroupingFactor:
     codes : ndarray (n,)
     columns : ndarray (n, k)
     covariance : Covariance
+    terms : tuple of int
+        Numbers of its random terms in the design.
     term_effects : tuple of tuple of int
         Positions of the effects that may be correlated with each other: one tuple for each unstructured term, one for
         each effect of a diagonal term.
@@ -42,6 +44,7 @@ class GroupingFactor:
     codes: IntArray
     columns: FloatArray
     covariance: Covariance
+    terms: tuple[int, ...]
     term_effects: tuple[tuple[int, ...], ...]
 
     @property
@@ -57,13 +60,13 @@ class GroupingFactor:
 
 def grouping_factors(terms: tuple[RandomTerm, ...]) -> tuple[GroupingFactor, ...]:
     """Gather random terms by grouping factor, in the order in which the factors first occur."""
-    by_group: dict[str, list[RandomTerm]] = {}
-    for term in terms:
-        by_group.setdefault(term.group, []).append(term)
-    return tuple(_gather(same) for same in by_group.values())
+    by_group: dict[str, list[int]] = {}
+    for number, term in enumerate(terms):
+        by_group.setdefault(term.group, []).append(number)
+    return tuple(_gather([terms[i] for i in numbers], tuple(numbers)) for numbers in by_group.values())
 
 
-def _gather(terms: list[RandomTerm]) -> GroupingFactor:
+def _gather(terms: list[RandomTerm], numbers: tuple[int, ...]) -> GroupingFactor:
     covariances: list[Covariance] = []
     term_effects: list[tuple[int, ...]] = []
     start = 0
@@ -85,5 +88,6 @@ def _gather(terms: list[RandomTerm]) -> GroupingFactor:
         codes=first.codes,
         columns=first.columns if len(terms) == 1 else np.column_stack([term.columns for term in terms]),
         covariance=covariances[0] if len(terms) == 1 else Stacked(tuple(covariances)),
+        terms=numbers,
         term_effects=tuple(term_effects),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray
 from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
+from lmm.prediction.predict import predict, predicted_mean
+from lmm.prediction.rows import fitted_rows
+from lmm.prediction.simulate import Seed, simulate
 from lmm.standardize import Basis
 
 if TYPE_CHECKING:
@@ -79,7 +82,8 @@ class FittedModel:
         return self.summary()._repr_html_()
 
     @cached_property
-    def _estimates(self) -> Estimates:
+    def estimates(self) -> Estimates:
+        """Point estimates as plain arrays."""
         return estimates(self.deviance_function, self.optimum.evaluation, self.basis)
 
     # What was fitted
@@ -125,12 +129,12 @@ class FittedModel:
     @property
     def params(self) -> pd.Series[float]:
         """Fixed effects by coefficient name; an aliased coefficient, dropped from the fit, is NaN."""
-        return self._by_coefficient(self._estimates.beta)
+        return self._by_coefficient(self.estimates.beta)
 
     @property
     def bse(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
-        return self._by_coefficient(np.sqrt(np.diagonal(self._estimates.cov_beta)))
+        return self._by_coefficient(np.sqrt(np.diagonal(self.estimates.cov_beta)))
 
     @property
     def tvalues(self) -> pd.Series[float]:
@@ -147,7 +151,7 @@ class FittedModel:
             sigma^2 (X' V^-1 X)^-1, without the coefficients that were dropped.
         """
         names = list(self.design.names)
-        return pd.DataFrame(self._estimates.cov_beta.copy(), index=names, columns=names)
+        return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)
 
     def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
         full = np.full(len(self.design.all_names), np.nan)
@@ -159,12 +163,12 @@ class FittedModel:
     @property
     def sigma(self) -> float:
         """Residual standard deviation."""
-        return self._estimates.sigma
+        return self.estimates.sigma
 
     @property
     def theta(self) -> FloatArray:
         """Entries of the relative covariance factors, shape (m,), factor by factor, each column by column."""
-        return self._estimates.theta.copy()
+        return self.estimates.theta.copy()
 
     @property
     def variance_components(self) -> pd.DataFrame:
@@ -192,7 +196,7 @@ class FittedModel:
 
     @property
     def _random_cov(self) -> list[FloatArray]:
-        return [self.sigma**2 * T @ T.T for T in self._estimates.T]
+        return [self.sigma**2 * T @ T.T for T in self.estimates.T]
 
     @property
     def random_cov(self) -> dict[str, pd.DataFrame]:
@@ -225,7 +229,7 @@ class FittedModel:
     @property
     def deviance(self) -> float:
         """-2 log-likelihood (ML), or the REML criterion without its constant log|X'X|, as in lme4."""
-        return self._estimates.criterion
+        return self.estimates.criterion
 
     @property
     def llf(self) -> float:
@@ -250,7 +254,8 @@ class FittedModel:
     # Random effects
 
     @cached_property
-    def _modes(self) -> list[FloatArray]:
+    def modes(self) -> list[FloatArray]:
+        """Predicted random effects of each grouping factor as plain arrays, levels x effects."""
         return conditional_modes(self.deviance_function, self.optimum.evaluation, self.basis)
 
     @property
@@ -258,14 +263,14 @@ class FittedModel:
         """Predicted random effects (BLUPs, conditional modes) of each grouping factor, levels x effects."""
         return {
             factor.group: pd.DataFrame(b.copy(), index=factor.levels, columns=list(factor.effects))
-            for factor, b in zip(self.factors, self._modes, strict=True)
+            for factor, b in zip(self.factors, self.modes, strict=True)
         }
 
     @cached_property
     def random_effects_cov(self) -> dict[str, FloatArray]:
         """Covariances of the random effects of each level given the data, arrays (levels, k, k), by factor."""
         covariances = conditional_covariances(
-            self.deviance_function, self.optimum.evaluation, self.basis, self._estimates.sigma
+            self.deviance_function, self.optimum.evaluation, self.basis, self.estimates.sigma
         )
         return {factor.group: cov for factor, cov in zip(self.factors, covariances, strict=True)}
 
@@ -283,10 +288,7 @@ class FittedModel:
 
     @cached_property
     def _fitted(self) -> FloatArray:
-        fitted: FloatArray = self.design.X @ self._estimates.beta
-        for factor, b in zip(self.factors, self._modes, strict=True):
-            fitted += np.einsum("na,na->n", factor.columns, b[factor.codes])
-        return fitted if self.design.offset is None else fitted + self.design.offset
+        return predicted_mean(self, fitted_rows(self, tuple(range(len(self.factors)))))
 
     # Matrices
 
@@ -313,11 +315,106 @@ class FittedModel:
         """Relative covariance factor (q, q) of all random effects, in the order of the columns of Z."""
         blocks = [
             sparse.kron(sparse.eye_array(factor.n_levels), T)
-            for factor, T in zip(self.factors, self._estimates.T, strict=True)
+            for factor, T in zip(self.factors, self.estimates.T, strict=True)
         ]
         return sparse.csr_matrix(sparse.block_diag(blocks))
 
     # Verbs
+
+    def predict(
+        self,
+        newdata: Any = None,  # noqa: ANN401 - frames of any library
+        *,
+        random: bool | str | list[str] = True,
+        new_levels: str = "error",
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> pd.Series[float] | pd.DataFrame:
+        """
+        Predict the response of the rows used, or of new data.
+
+        Standard errors are exact under the fitted variance parameters: they come from the joint covariance of the
+        errors of the fixed effects and of the predicted random effects.
+
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            The predictors; the response is not needed. Without it, the rows used by the fit.
+        random : bool, str or list of str
+            Random effects that are included: all (True), none (False), or those of some grouping factors. Without
+            them neither they nor their variance enter, and their grouping columns need not exist.
+        new_levels : {"error", "population"}
+            What to do about a level that the fit did not have: refuse it by name, or predict the population mean with
+            the variance of a new level in the interval.
+        interval : {None, "confidence", "prediction"}
+            Whether to add standard errors and normal limits: of the mean X beta + Z b, or of an observation, with
+            sigma^2 / w more.
+        level : float
+            Confidence level of the limits.
+
+        Returns
+        -------
+        Series (m,), or DataFrame (m, 4) with columns fit, se, lower, upper
+            On the index of the rows used or of the new data; NaN where a variable is missing.
+
+        Raises
+        ------
+        DataError
+            For a level or a column that the fit did not have, by name.
+
+        References
+        ----------
+        Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
+        31, 423-447.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> import pandas as pd
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> new = pd.DataFrame({"Days": [0, 9], "Subject": ["308", "somebody new"]})
+        >>> fit.predict(new, new_levels="population", interval="confidence").round(3)
+               fit      se    lower    upper
+        0  253.664  12.255  229.645  277.683
+        1  345.611  61.966  224.160  467.062
+        """
+        return predict(self, newdata, random=random, new_levels=new_levels, interval=interval, level=level)
+
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        rng: Seed = None,
+        random: str = "new",
+        newdata: Any = None,  # noqa: ANN401 - frames of any library
+    ) -> FloatArray:
+        """
+        Draw responses from the fitted model.
+
+        Parameters
+        ----------
+        n : int
+            Number of responses.
+        rng : int or Generator, optional
+            Seed; the same seed gives the same draws.
+        random : {"new", "conditional"}
+            Draw the random effects anew, or keep the predicted ones.
+        newdata : DataFrame, optional
+            Rows to simulate; without it, the rows used by the fit.
+
+        Returns
+        -------
+        ndarray (n, m)
+            One response a row.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.simulate(3, rng=1).shape
+        (3, 30)
+        """
+        return simulate(self, n, rng=rng, random=random, newdata=newdata)
 
     def refit(self, y: ArrayLike) -> FittedModel:
         """

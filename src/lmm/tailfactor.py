@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import lapack
 
 from lmm.linalg import FloatArray
@@ -18,6 +19,8 @@ from lmm.tail import Group, Tail
 
 # Below this relative variance, dividing by it would cost more digits than the direct formula.
 SMALL_VARIANCE = 1e-8
+# Numbers held at a time where rows meet a dense tail.
+CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,33 @@ class TailFactor:
                     entries = np.diagonal(N[:, a, :, b, :], axis1=1, axis2=2)
                     blocks[a, b, levels[real]] = blocks[b, a, levels[real]] = entries[real]
         return blocks
+
+    def quadratic_forms(self, rows: sparse.csr_array) -> FloatArray:
+        """v' N v for each row v of a sparse matrix (m, q_T)."""
+        if len(self.tail.groups) == 1 and len(self.cholesky[0]) == 1:
+            group = self.tail.groups[0]
+            N = _symmetric(group.matrices(self.covariance))[0]
+            inside = rows[:, group.columns[0]]
+            step = max(1, CHUNK // N.shape[1])
+            parts = [inside[i : i + step] for i in range(0, inside.shape[0], step)]
+            return np.concatenate([np.asarray(part.multiply(part @ N).sum(axis=1)).ravel() for part in parts])
+        N_sparse = self._covariance_sparse()
+        return np.asarray(rows.multiply(rows @ N_sparse).sum(axis=1)).ravel()
+
+    def _covariance_sparse(self) -> sparse.csr_array:
+        """N as a sparse symmetric matrix (q_T, q_T)."""
+        q = self.tail.n_columns
+        rows, columns, values = [], [], []
+        for group in self.tail.groups:
+            N = _symmetric(group.matrices(self.covariance))
+            row = np.broadcast_to(group.columns[:, :, None], N.shape)
+            column = np.broadcast_to(group.columns[:, None, :], N.shape)
+            real = (row < q) & (column < q)
+            rows.append(row[real])
+            columns.append(column[real])
+            values.append(N[real])
+        cells = (np.concatenate(rows), np.concatenate(columns))
+        return sparse.csr_array((np.concatenate(values), cells), shape=(q, q))
 
     def trace_blocks(self, t: int) -> FloatArray:
         """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""

@@ -1,0 +1,126 @@
+"""
+Predictions with exact standard errors under the fitted variance parameters.
+
+For a row with fixed columns x and random columns z, the error of the prediction x' beta + z' b has variance
+
+    sigma^2 [ (x - B' z)' C^-1 (x - B' z) + z' G z ],    G = Lambda Omega^-1 Lambda',    B = G Z'WX,
+
+from the joint covariance of (beta-hat, b-hat - b) (Henderson 1975). A level that the fit did not have adds the variance
+z' Sigma z of its effects; an observation adds sigma^2 / w.
+
+References
+----------
+Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics 31, 423-447.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+from scipy.linalg import lapack
+
+from lmm.errors import ArgumentError
+from lmm.linalg import FloatArray
+from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+# Rows whose standard errors are computed at a time.
+CHUNK = 20_000
+
+
+def predict(
+    model: FittedModel,
+    newdata: Any = None,  # noqa: ANN401 - frames of any library
+    *,
+    random: bool | str | list[str] = True,
+    new_levels: str = "error",
+    interval: str | None = None,
+    level: float = 0.95,
+) -> pd.Series[float] | pd.DataFrame:
+    """Predict the response; see `FittedModel.predict`."""
+    _check(new_levels, interval, level)
+    factors = chosen_factors(model, random)
+    rows = fitted_rows(model, factors) if newdata is None else new_rows(model, newdata, factors, new_levels)
+    mean = predicted_mean(model, rows)
+    if interval is None:
+        return pd.Series(mean, index=rows.index)
+    variance = _error_variance(model, rows)
+    if interval == "prediction":
+        variance = variance + model.sigma**2 / _weights(model, newdata)
+    se = np.sqrt(variance)
+    half = float(special.ndtri(0.5 + level / 2.0)) * se
+    return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)
+
+
+def chosen_factors(model: FittedModel, random: bool | str | list[str]) -> tuple[int, ...]:
+    """Numbers of the grouping factors whose random effects are wanted."""
+    if isinstance(random, (bool, np.bool_)):
+        return tuple(range(len(model.factors))) if random else ()
+    groups = [factor.group for factor in model.factors]
+    wanted = [random] if isinstance(random, str) else list(random)
+    unknown = [name for name in wanted if name not in groups]
+    if unknown:
+        raise ArgumentError(
+            f"random must be True, False or grouping factors among {groups}; got {unknown[0]!r}, "
+            "which is none of them"
+        )
+    return tuple(t for t, group in enumerate(groups) if group in wanted)
+
+
+def predicted_mean(model: FittedModel, rows: Rows, *, random: bool = True) -> FloatArray:
+    """X beta + Z b + offset, shape (m,), with or without Z b; NaN where a variable is missing."""
+    mean: FloatArray = rows.X @ model.estimates.beta
+    for part in rows.random if random else ():
+        b = model.modes[part.factor]
+        # A level that the fit did not have has effects of zero on average; the last row serves missing labels.
+        padded = np.zeros((part.n_levels + 1, b.shape[1]))
+        padded[: len(b)] = b
+        padded[-1] = np.nan
+        mean += np.einsum("na,na->n", part.columns, padded[part.codes])
+    return mean if rows.offset is None else mean + rows.offset
+
+
+def _error_variance(model: FittedModel, rows: Rows) -> FloatArray:
+    """Variance of the error of the predicted means, shape (m,)."""
+    deviance, at, basis = model.deviance_function, model.optimum.evaluation, model.basis
+    p = deviance.cross.p
+    effects = {}
+    variance = np.zeros(len(rows.X))
+    for part in rows.random:
+        known = (part.codes >= 0) & (part.codes < model.factors[part.factor].n_levels)
+        columns = np.where(known[:, None], part.columns @ basis.bases[part.factor], 0.0)
+        effects[part.factor] = (columns, np.where(known, part.codes, 0))
+        new = ~known
+        variance[new] += ((part.columns[new] @ model.estimates.T[part.factor]) ** 2).sum(axis=1)
+        variance[part.codes == MISSING] = np.nan
+    x = (rows.X @ basis.R_inverse).T
+    for start in range(0, len(variance), CHUNK):
+        here = slice(start, start + CHUNK)
+        z = {t: (columns[here], codes[here]) for t, (columns, codes) in effects.items()}
+        within, shift = deviance.prediction_terms(at, z) if z else (0.0, 0.0)
+        solved = lapack.dtrtrs(at.border[:p, :p], x[:, here] - shift, lower=1)[0] if p else x
+        variance[here] += within + (solved**2).sum(axis=0)
+    variance_of_error: FloatArray = model.sigma**2 * variance
+    return variance_of_error
+
+
+def _weights(model: FittedModel, newdata: Any) -> FloatArray | float:  # noqa: ANN401
+    """Precision weights of the rows that are predicted."""
+    if newdata is None:
+        return 1.0 if model.design.weights is None else model.design.weights
+    weights = model.design.new_weights(newdata)
+    return 1.0 if weights is None else weights
+
+
+def _check(new_levels: str, interval: str | None, level: float) -> None:
+    if new_levels not in {"error", "population"}:
+        raise ArgumentError(f'new_levels must be "error" or "population"; got {new_levels!r}')
+    if interval not in {None, "confidence", "prediction"}:
+        raise ArgumentError(f'interval must be None, "confidence" or "prediction"; got {interval!r}')
+    if not 0.0 < level < 1.0:
+        raise ArgumentError(f"level must lie between 0 and 1, for example 0.95; got {level!r}")

@@ -1,0 +1,116 @@
+"""The rows that are predicted: those of the fit, or those of new data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmm.errors import ArgumentError, DataError
+from lmm.linalg import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lmm.factors import GroupingFactor
+    from lmm.model import FittedModel
+
+# Code of a row whose group label is missing.
+MISSING = -1
+# What `Design.group_codes` says of a level that the fit did not have.
+UNKNOWN_TO_FIT = -1
+# New levels that an error message names.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RandomRows:
+    """
+    Random-effects columns of some rows for one grouping factor.
+
+    Attributes
+    ----------
+    factor : int
+        Number of the factor in the model.
+    columns : ndarray (m, k)
+    codes : ndarray (m,)
+        Level of each row: 0 .. J - 1 for the levels of the fit, from J on for levels that it did not have, -1 where the
+        label is missing.
+    n_levels : int
+        Number of levels, old and new.
+    """
+
+    factor: int
+    columns: FloatArray
+    codes: IntArray
+    n_levels: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    Everything that predicting some rows needs.
+
+    Attributes
+    ----------
+    X : ndarray (m, p)
+    offset : ndarray (m,) or None
+    random : tuple of RandomRows
+    index : Index (m,)
+    """
+
+    X: FloatArray
+    offset: FloatArray | None
+    random: tuple[RandomRows, ...]
+    index: pd.Index[Any]
+
+
+def fitted_rows(model: FittedModel, factors: tuple[int, ...]) -> Rows:
+    """The rows of the fit, with the random effects of some factors."""
+    random = tuple(_of_fit(t, model.factors[t]) for t in factors)
+    return Rows(model.design.X, model.design.offset, random, model.design.index)
+
+
+def new_rows(model: FittedModel, newdata: Any, factors: tuple[int, ...], new_levels: str) -> Rows:  # noqa: ANN401
+    """
+    The rows of new data, with the random effects of some factors.
+
+    Raises
+    ------
+    DataError
+        When a grouping factor has a level that the fit did not have and ``new_levels`` is "error".
+    """
+    design = model.design
+    if design.offset_given:
+        raise ArgumentError(
+            "the model was fitted with an offset given as an array, which new data cannot provide: "
+            "fit with offset='column' or offset(column) in the formula"
+        )
+    rows = design.new_rows(newdata)
+    random = []
+    for t in factors:
+        factor = model.factors[t]
+        known = design.group_codes(rows, factor.terms[0])
+        labels = design.group_labels(rows, factor.terms[0])[known == UNKNOWN_TO_FIT]
+        if new_levels == "error" and len(labels):
+            raise _unknown_levels(factor, labels.unique())
+        codes = np.where(known < 0, MISSING, known)
+        new_codes, new_labels = labels.factorize()
+        codes[known == UNKNOWN_TO_FIT] = factor.n_levels + new_codes
+        columns = [design.random_columns(rows, term) for term in factor.terms]
+        stacked = columns[0] if len(columns) == 1 else np.column_stack(columns)
+        random.append(RandomRows(t, stacked, codes, factor.n_levels + len(new_labels)))
+    return Rows(design.fixed_columns(rows), design.new_offset(rows), tuple(random), rows.index)
+
+
+def _of_fit(number: int, factor: GroupingFactor) -> RandomRows:
+    return RandomRows(number, factor.columns, factor.codes, factor.n_levels)
+
+
+def _unknown_levels(factor: GroupingFactor, labels: pd.Index[Any]) -> DataError:
+    shown = ", ".join(repr(label) for label in labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")
+    return DataError(
+        f"{factor.group!r} has {len(labels)} level{'s' * (len(labels) > 1)} that the fit did not have: {shown}. "
+        'Predict their population mean with new_levels="population", or without random effects with random=False'
+    )
