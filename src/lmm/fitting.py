@@ -188,7 +188,7 @@ def _start(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray 
     return np.concatenate(parts)
 
 
-def _check_arguments(reml: object, sigma: float | None, control: object, unknown: dict[str, object]) -> None:
+def _check_arguments(reml: object, sigma: object, control: object, unknown: dict[str, object]) -> None:
     """Refuse what `fit` does not know, by name."""
     known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts")
     if unknown:

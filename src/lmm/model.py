@@ -19,7 +19,9 @@ from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
 from lmm.prediction.predict import predict, predicted_mean
 from lmm.prediction.rows import fitted_rows
+from lmm.prediction.selection import chosen_effects
 from lmm.prediction.simulate import Seed, simulate
+from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
 
 if TYPE_CHECKING:
@@ -274,6 +276,53 @@ class FittedModel:
         )
         return {factor.group: cov for factor, cov in zip(self.factors, covariances, strict=True)}
 
+    def random_effects_table(self, level: float = 0.95) -> pd.DataFrame:
+        """
+        Random effects with their conditional standard errors and normal limits, one row an effect of a level.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level of the limits.
+
+        Returns
+        -------
+        DataFrame
+            Columns group, level, effect, estimate, se, lower, upper.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.random_effects_table().head(2).round(2)
+           group level     effect  estimate     se  lower  upper
+        0  Batch     A  Intercept    -17.61  19.05 -54.94  19.72
+        1  Batch     B  Intercept      0.39  19.05 -36.94  37.72
+        """
+        return random_effects_table(self, level)
+
+    def joint_cov(self) -> pd.DataFrame:
+        """
+        Joint covariance of the errors of the fixed effects and of the predicted random effects.
+
+        Returns
+        -------
+        DataFrame (p + q, p + q)
+            Covariance of (beta-hat, b-hat - b), rows and columns named by (group, level, effect); the group of a
+            fixed effect is ``"fixed"``.
+
+        Raises
+        ------
+        ModelError
+            When the dense matrix would need more than 1 GiB.
+
+        References
+        ----------
+        Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
+        31, 423-447.
+        """
+        return joint_covariance(self)
+
     # Rows
 
     @property
@@ -288,7 +337,7 @@ class FittedModel:
 
     @cached_property
     def _fitted(self) -> FloatArray:
-        return predicted_mean(self, fitted_rows(self, tuple(range(len(self.factors)))))
+        return predicted_mean(self, fitted_rows(self, chosen_effects(self, random=True)))
 
     # Matrices
 
@@ -341,8 +390,9 @@ class FittedModel:
         newdata : DataFrame, optional
             The predictors; the response is not needed. Without it, the rows used by the fit.
         random : bool, str or list of str
-            Random effects that are included: all (True), none (False), or those of some grouping factors. Without
-            them neither they nor their variance enter, and their grouping columns need not exist.
+            Random effects that are included: all (True), none (False), those of some grouping factors (``"Subject"``)
+            or of some terms (``"(1 | Subject)"``). The others enter neither the mean nor its variance, and their
+            grouping columns need not exist.
         new_levels : {"error", "population"}
             What to do about a level that the fit did not have: refuse it by name, or predict the population mean with
             the variance of a new level in the interval.

@@ -125,7 +125,7 @@ class TailFactor:
         return blocks
 
     def quadratic_forms(self, rows: sparse.csr_array) -> FloatArray:
-        """v' N v for each row v of a sparse matrix (m, q_T)."""
+        """Quadratic forms v' N v, one for each row v of a sparse matrix (m, q_T)."""
         if len(self.tail.groups) == 1 and len(self.cholesky[0]) == 1:
             group = self.tail.groups[0]
             N = _symmetric(group.matrices(self.covariance))[0]

@@ -25,6 +25,7 @@ from scipy.linalg import lapack
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
+from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -44,8 +45,8 @@ def predict(
 ) -> pd.Series[float] | pd.DataFrame:
     """Predict the response; see `FittedModel.predict`."""
     _check(new_levels, interval, level)
-    factors = chosen_factors(model, random)
-    rows = fitted_rows(model, factors) if newdata is None else new_rows(model, newdata, factors, new_levels)
+    effects = chosen_effects(model, random)
+    rows = fitted_rows(model, effects) if newdata is None else new_rows(model, newdata, effects, new_levels)
     mean = predicted_mean(model, rows)
     if interval is None:
         return pd.Series(mean, index=rows.index)
@@ -55,21 +56,6 @@ def predict(
     se = np.sqrt(variance)
     half = float(special.ndtri(0.5 + level / 2.0)) * se
     return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)
-
-
-def chosen_factors(model: FittedModel, random: bool | str | list[str]) -> tuple[int, ...]:
-    """Numbers of the grouping factors whose random effects are wanted."""
-    if isinstance(random, (bool, np.bool_)):
-        return tuple(range(len(model.factors))) if random else ()
-    groups = [factor.group for factor in model.factors]
-    wanted = [random] if isinstance(random, str) else list(random)
-    unknown = [name for name in wanted if name not in groups]
-    if unknown:
-        raise ArgumentError(
-            f"random must be True, False or grouping factors among {groups}; got {unknown[0]!r}, "
-            "which is none of them"
-        )
-    return tuple(t for t, group in enumerate(groups) if group in wanted)
 
 
 def predicted_mean(model: FittedModel, rows: Rows, *, random: bool = True) -> FloatArray:

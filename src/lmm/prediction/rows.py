@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmm.errors import ArgumentError, DataError
-from lmm.linalg import FloatArray, IntArray
+from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,15 +67,23 @@ class Rows:
     index: pd.Index[Any]
 
 
-def fitted_rows(model: FittedModel, factors: tuple[int, ...]) -> Rows:
-    """The rows of the fit, with the random effects of some factors."""
-    random = tuple(_of_fit(t, model.factors[t]) for t in factors)
+def fitted_rows(model: FittedModel, effects: Mapping[int, BoolArray]) -> Rows:
+    """The rows of the fit, with some of the random effects of some factors."""
+    random = tuple(
+        RandomRows(t, _only(model.factors[t].columns, mask), model.factors[t].codes, model.factors[t].n_levels)
+        for t, mask in effects.items()
+    )
     return Rows(model.design.X, model.design.offset, random, model.design.index)
 
 
-def new_rows(model: FittedModel, newdata: Any, factors: tuple[int, ...], new_levels: str) -> Rows:  # noqa: ANN401
+def new_rows(
+    model: FittedModel,
+    newdata: Any,  # noqa: ANN401 - frames of any library
+    effects: Mapping[int, BoolArray],
+    new_levels: str,
+) -> Rows:
     """
-    The rows of new data, with the random effects of some factors.
+    The rows of new data, with some of the random effects of some factors.
 
     Raises
     ------
@@ -89,7 +98,7 @@ def new_rows(model: FittedModel, newdata: Any, factors: tuple[int, ...], new_lev
         )
     rows = design.new_rows(newdata)
     random = []
-    for t in factors:
+    for t, mask in effects.items():
         factor = model.factors[t]
         known = design.group_codes(rows, factor.terms[0])
         labels = design.group_labels(rows, factor.terms[0])[known == UNKNOWN_TO_FIT]
@@ -100,12 +109,13 @@ def new_rows(model: FittedModel, newdata: Any, factors: tuple[int, ...], new_lev
         codes[known == UNKNOWN_TO_FIT] = factor.n_levels + new_codes
         columns = [design.random_columns(rows, term) for term in factor.terms]
         stacked = columns[0] if len(columns) == 1 else np.column_stack(columns)
-        random.append(RandomRows(t, stacked, codes, factor.n_levels + len(new_labels)))
+        random.append(RandomRows(t, _only(stacked, mask), codes, factor.n_levels + len(new_labels)))
     return Rows(design.fixed_columns(rows), design.new_offset(rows), tuple(random), rows.index)
 
 
-def _of_fit(number: int, factor: GroupingFactor) -> RandomRows:
-    return RandomRows(number, factor.columns, factor.codes, factor.n_levels)
+def _only(columns: FloatArray, mask: BoolArray) -> FloatArray:
+    """Columns (m, k) with those of effects that are left out set to zero."""
+    return columns if mask.all() else np.where(mask, columns, 0.0)
 
 
 def _unknown_levels(factor: GroupingFactor, labels: pd.Index[Any]) -> DataError:

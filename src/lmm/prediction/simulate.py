@@ -11,6 +11,7 @@ from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
+from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -28,7 +29,9 @@ def simulate(
 ) -> FloatArray:
     """Draw responses; see `FittedModel.simulate`."""
     if random not in {"new", "conditional"}:
-        raise ArgumentError(f'random must be "new" (draw random effects) or "conditional" (keep the BLUPs); got {random!r}')
+        raise ArgumentError(
+            f'random must be "new" (draw random effects) or "conditional" (keep the BLUPs); got {random!r}'
+        )
     try:
         n = operator.index(n)
     except TypeError:
@@ -36,7 +39,7 @@ def simulate(
     if n < 0:
         raise ArgumentError(f"n must not be negative; got {n}")
     generator = np.random.default_rng(rng)
-    everything = tuple(range(len(model.factors)))
+    everything = chosen_effects(model, random=True)
     new_levels = "population" if random == "new" else "error"
     rows = fitted_rows(model, everything) if newdata is None else new_rows(model, newdata, everything, new_levels)
     mean = predicted_mean(model, rows, random=random == "conditional")
