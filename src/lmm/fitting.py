@@ -6,7 +6,7 @@ import difflib
 import numbers
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -201,8 +201,8 @@ def _check_arguments(reml: object, sigma: object, control: object, unknown: dict
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
     if sigma is not None:
-        number = isinstance(sigma, numbers.Real) and not isinstance(sigma, bool)
-        if not number or not 0.0 < float(sigma) < float("inf"):
+        wrong_kind = isinstance(sigma, bool) or not isinstance(sigma, numbers.Real)
+        if wrong_kind or not 0.0 < float(cast("float", sigma)) < float("inf"):
             raise ArgumentError(
                 f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}"
             )
