@@ -1,0 +1,40 @@
+"""
+Weights of 48 pigs over nine weeks: what a predicted random effect is.
+
+One line for all pigs, and for each pig a shift of its own: weight = a + b * week + u_pig + e. In a model with a random
+intercept alone, the prediction of u_pig is the mean residual of the pig, shrunk towards 0 by the factor
+
+    n s_u^2 / (s^2 + n s_u^2)
+
+where n is the number of measurements of the pig, s_u^2 the variance between pigs and s^2 the one within.
+"""
+
+import lmm
+
+pigs = lmm.datasets.load("pig_weights")
+fit = lmm.fit("weight ~ num.weeks + (1 | id.num)", pigs)
+
+print("1. The fit\n")
+print(fit)
+
+print("\n2. Predicted random effects by hand\n")
+between = fit.random_cov["id.num"].loc["Intercept", "Intercept"]
+within = fit.sigma**2
+residual = pigs["weight"] - fit.X @ fit.params
+by_pig = residual.groupby(pigs["id.num"])
+n = by_pig.size()
+shrinkage = n * between / (within + n * between)
+by_hand = shrinkage * by_pig.mean()
+blup = fit.random_effects["id.num"]["Intercept"]
+
+print(f"between pigs {between:.4f}, within {within:.4f}, {n.iloc[0]} measurements of each pig")
+print(f"shrinkage {shrinkage.iloc[0]:.5f}\n")
+print(f"{'pig':>4}{'mean residual':>15}{'shrunk':>9}{'BLUP':>9}")
+for pig in (1, 2, 3, 4, 48):
+    print(f"{pig:4}{by_pig.mean()[pig]:15.4f}{by_hand[pig]:9.4f}{blup[pig]:9.4f}")
+print(f"largest difference over the 48 pigs: {(by_hand - blup).abs().max():.0e}")
+
+print("\n3. Why shrink\n")
+print("With fewer weighings a mean residual says less about the pig, and is trusted less:")
+for weighings in (1, 2, 4, 9):
+    print(f"  times weighed {weighings}: shrinkage {weighings * between / (within + weighings * between):.3f}")

@@ -1,0 +1,88 @@
+"""Each example runs, and prints the numbers that it is about."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name):
+    """Output of an example, with runs of spaces made one."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
+
+
+PRINTED = {
+    "lamb.py": [
+        "Line[1] 10.72010 0.65981 16.247",
+        "Line[2] 12.31608 0.63314 19.452",
+        "Line[3] 10.89224 0.48753 22.342",
+        "Line[4] 10.21310 0.62860 16.247",
+        "Line[5] 10.97742 0.46298 23.710",
+        "Age[T.1] -0.02184 0.52187 -0.042",
+        "Sire Intercept 0.000 0.000",
+        "Residual 2.970872 2.971",
+        "Warning given: The random effects of 'Sire' (Intercept) have an estimated variance of zero",
+        "Line[1] 10.500799 10.500799 0.807022 0.807022",
+        "Line[2] 12.299933 12.299933 0.756868 0.756868",
+        "Line[3] 11.042510 11.042510 0.656169 0.656169",
+        "Line[4] 10.286381 10.286381 0.788240 0.788240",
+        "Line[5] 10.962486 10.962486 0.543773 0.543773",
+        "Age[T.1] -0.009646 -0.009646 0.548103 0.548103",
+        "Age[T.2] -0.165080 -0.165080 0.643456 0.643456",
+        "Warning given: none",
+        "Sire 0.511360 0.511",
+        "Residual 2.995928 2.995",
+    ],
+    "sitka.py": [
+        "without 10 -111.88 -72.089 65.939 -131.88",
+        "with 13 -118.50 -66.772 72.249 -144.50",
+        "is 12.62, for three parameters",
+        "standardised days logLik 72.24878",
+        "raw days logLik 72.24878",
+        "time 0.013509 0.11623 0.04",
+        "I(time^2) 0.002593 0.05092 0.12 -0.71",
+        "Residual 0.008096 0.08998",
+        "152 4.51 4.053 4.500",
+    ],
+    "pigs.py": [
+        "REML criterion at convergence: 2033.7968",
+        "-3.7390 -0.5456 0.0184 0.5122 3.9313",
+        "id.num Intercept 15.142 3.891",
+        "Residual 4.395 2.096",
+        "Intercept 19.35561 0.60314 32.09",
+        "num.weeks 6.20990 0.03906 158.97",
+        "shrinkage 0.96876",
+        "1 -1.7384 -1.6841 -1.6841",
+        "48 6.3171 6.1198 6.1198",
+    ],
+}
+
+
+def test_every_example_is_tested():
+    assert set(PRINTED) == {path.name for path in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_example_prints_its_numbers(name):
+    output = run(name)
+    for line in PRINTED[name]:
+        assert line in output
+
+
+def test_pigs_by_hand_and_blup_agree():
+    label = "largest difference over the 48 pigs: "
+    line = next(line for line in run("pigs.py").splitlines() if line.startswith(label))
+    assert float(line.removeprefix(label)) < 1e-10
+
+
+def test_sitka_fitted_values_do_not_depend_on_the_scale_of_time():
+    label = "largest difference of fitted values "
+    line = next(line for line in run("sitka.py").splitlines() if line.startswith(label))
+    assert float(line.removeprefix(label)) < 1e-8
