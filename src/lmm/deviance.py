@@ -38,7 +38,14 @@ from scipy.linalg import lapack
 from lmm.covariance import Covariance
 from lmm.crossproducts import CrossProducts
 from lmm.errors import ModelError
-from lmm.linalg import FloatArray, IntArray, cholesky_levels, solve_lower_levels, solve_upper_levels
+from lmm.linalg import (
+    FloatArray,
+    IntArray,
+    cholesky_levels,
+    positive_part,
+    solve_lower_levels,
+    solve_upper_levels,
+)
 from lmm.tail import Tail, build_tail
 from lmm.tailfactor import TailFactor, factor_tail
 
@@ -195,8 +202,7 @@ class ProfiledDeviance:
             tangents = self.covariances[t].tangents
             d_sigma = tangents @ T.T
             directions.append(d_sigma + d_sigma.transpose(0, 2, 1))
-            values, vectors = np.linalg.eigh(at.M[place])
-            M = (vectors * np.maximum(values, 0.0)) @ vectors.T
+            M = positive_part(at.M[place])
             B[self.slices[t], self.slices[t]] = 2.0 * np.einsum("iab,ac,jcb->ij", tangents, M, tangents)
         in_theta_order = np.argsort(
             np.concatenate([np.arange(self.slices[t].start, self.slices[t].stop) for t in self.cross.order])
@@ -332,7 +338,8 @@ class ProfiledDeviance:
                 Dz = np.einsum("abm,mb->am", self._first_inverse(at)[:, :, codes], z)
                 within += np.einsum("ma,am->m", z, Dz)
                 if self.tail is not None:
-                    tail_rows = tail_rows - _row_matrix(Dz, codes, 0, J, k * J) @ self.tail.A_T1.T
+                    reached = _row_matrix(Dz, codes, 0, J, k * J) @ self.tail.A_T1.T
+                    tail_rows = tail_rows - sparse.csr_array(reached)
             else:
                 columns = codes + J * np.arange(k)[:, None] + offset
                 shift += np.einsum("pam,ma->pm", at.b_T[:p][:, columns], z)
@@ -345,7 +352,8 @@ class ProfiledDeviance:
         """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
         A = self.cross.A_11
         k = len(T)
-        omega = (np.kron(T.T, T.T) @ A.reshape(k * k, -1)).reshape(A.shape)
+        outer = (T.T[:, None, :, None] * T.T[None, :, None, :]).reshape(k * k, k * k)
+        omega = (outer @ A.reshape(k * k, -1)).reshape(A.shape)
         omega[np.arange(k), np.arange(k)] += 1.0
         L = cholesky_levels(omega)
         return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())

@@ -22,9 +22,7 @@ from lmm.linalg import FloatArray
 from lmm.model import FittedModel
 from lmm.optimize import Control, Optimum, minimize
 from lmm.standardize import Basis, standardize
-
-# Standard deviation of every standardised random effect, relative to the residual one, where the search starts.
-START = 0.5
+from lmm.start import moment_start
 
 
 def fit(
@@ -165,16 +163,15 @@ def fit_design(
         reml=reml,
         sigma=None if sigma is None else sigma / basis.scale,
     )
-    optimum = minimize(deviance, _start(factors, basis, start), control)
+    theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
+    optimum = minimize(deviance, theta, control)
     model = FittedModel(design, factors, deviance, basis, optimum, control)
     _warn(model, optimum)
     return model
 
 
-def _start(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray | None) -> FloatArray:
-    """Starting value in the standardised basis."""
-    if theta is None:
-        return np.concatenate([f.covariance.from_root(START * np.eye(f.covariance.size)) for f in factors])
+def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray) -> FloatArray:
+    """A user's theta in the standardised basis."""
     m = sum(factor.covariance.n_theta for factor in factors)
     if theta.shape != (m,) or not np.isfinite(theta).all():
         raise ArgumentError(

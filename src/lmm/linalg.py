@@ -80,6 +80,8 @@ def lower_factor(B: FloatArray) -> FloatArray:
     trailing columns are exact zeros.
     """
     k = len(B)
+    if k == 1:
+        return np.asarray(np.sqrt((B * B).sum(axis=1, keepdims=True)))
     nonzero = B[:, np.any(B != 0.0, axis=0)]
     L = np.zeros((k, k))
     if nonzero.size:
@@ -88,6 +90,14 @@ def lower_factor(B: FloatArray) -> FloatArray:
     # A rank below the number of columns leaves rounding errors where zeros belong.
     L[np.abs(L) <= 4.0 * np.finfo(float).eps * np.sqrt(np.einsum("ij,ij->i", L, L))[:, None]] = 0.0
     return L * np.where(np.diagonal(L) < 0.0, -1.0, 1.0)
+
+
+def positive_part(M: FloatArray) -> FloatArray:
+    """Nearest positive semidefinite matrix: negative eigenvalues set to zero."""
+    if len(M) == 1:
+        return np.asarray(np.maximum(M, 0.0))
+    values, vectors = np.linalg.eigh(M)
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
 def cholesky_levels(M: FloatArray) -> FloatArray:

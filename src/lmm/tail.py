@@ -16,7 +16,7 @@ product with it gives S, one product with its transpose the derivative of any fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,15 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from lmm.linalg import FloatArray, IntArray, sum_by
+
+Matrix = FloatArray | sparse.csr_array | sparse.csc_array
+
+# Up to this many entries a matrix is kept dense.
+SMALL = 20_000
+# Above this many pairs the map stays ordered by level, which is slower to apply and needs no second copy to build.
+MANY_PAIRS = 20_000_000
+# Pairs that are formed at a time.
+PAIRS_AT_A_TIME = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,13 @@ class Tail:
     groups : tuple of Group
     A_TT : ndarray
         Storage vector: lower triangles of the components of A_TT, zero elsewhere.
-    A_TT_full : sparse matrix (q_T, q_T)
-        The same, as a symmetric sparse matrix.
+    A_TT_full : matrix (q_T, q_T), sparse unless it is small
+        The same, as a symmetric matrix.
     multiplicity : ndarray
         How often a stored entry stands in the symmetric matrix: 2 below the diagonal, 1 on it, 0 above.
-    A_T1 : sparse matrix (q_T, k * J)
+    A_T1 : matrix (q_T, k * J), sparse unless it is small
         Cross-products with the first block, whose column ``a * J + j`` is effect a of level j.
-    schur_map : sparse matrix (len(A_TT), k (k + 1) / 2 * J)
+    schur_map : matrix (len(A_TT), k (k + 1) / 2 * J), sparse unless it is small
         Storage of A_T1 D A_1T from the entries a <= b of D, pair by pair, level by level.
     """
 
@@ -115,10 +124,10 @@ class Tail:
     sizes: tuple[tuple[int, int], ...]
     groups: tuple[Group, ...]
     A_TT: FloatArray
-    A_TT_full: sparse.csr_array
+    A_TT_full: Matrix
     multiplicity: FloatArray
-    A_T1: sparse.csr_array
-    schur_map: sparse.csr_array
+    A_T1: Matrix
+    schur_map: Matrix
 
     @property
     def n_columns(self) -> int:
@@ -179,7 +188,7 @@ def build_tail(
     levels, columns, meetings = _nonzeros(first, sizes, offsets, with_first)
     k, J = first
     cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
-    A_T1 = sparse.csr_array((meetings.ravel(), cells), shape=(int(offsets[-1]), k * J))
+    A_T1 = _dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=(int(offsets[-1]), k * J)))
     schur_map = _schur_map(first, size, places, levels, columns, meetings)
     return Tail(first, sizes, groups, A_TT, _symmetric(entries, int(offsets[-1])), multiplicity, A_T1, schur_map)
 
@@ -194,8 +203,9 @@ class _Places:
 
     def position(self, one: IntArray, other: IntArray) -> IntArray:
         """Position in storage of the entries of a symmetric matrix that stand for pairs of columns of a component."""
-        place = np.stack([self.place[one], self.place[other]])
-        return np.asarray(self.base[one] + place.max(axis=0) * self.width[one] + place.min(axis=0), dtype=np.intp)
+        place, place_other = self.place[one], self.place[other]
+        row, column = np.maximum(place, place_other), np.minimum(place, place_other)
+        return np.asarray(self.base[one] + row * self.width[one] + column, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -223,26 +233,55 @@ def _own_entries(
 
 def _schur_map(
     first: tuple[int, int], size: int, places: _Places, levels: IntArray, columns: IntArray, values: FloatArray
-) -> sparse.csr_array:
+) -> Matrix:
     """The linear map from the entries a <= b of D to the storage of A_T1 D A_1T."""
     k, J = first
-    one, other = _pairs(levels, J)
+    counts = np.bincount(levels, minlength=J)
+    ends = np.cumsum(counts)
+    pairs = np.concatenate([[0], np.cumsum(counts * (counts + 1) // 2)])
     a, b = np.triu_indices(k)
-    products = values[a][:, one] * values[b][:, other]
-    off = a != b
-    # An entry of D off its diagonal acts from both sides.
-    products[off] += values[b[off]][:, one] * values[a[off]][:, other]
-    position = places.position(columns[one], columns[other])
-    cells = (np.tile(position, len(a)), (np.arange(len(a))[:, None] * J + levels[one]).ravel())
-    return sparse.csr_array((products.ravel(), cells), shape=(size, len(a) * J))
+    positions = np.empty(pairs[-1], dtype=np.int32 if size < 2**31 else np.int64)
+    products = np.empty((len(a), pairs[-1]))
+    # Some levels at a time: the pairs may be many, and their temporaries must not be.
+    for start, stop in _chunks(pairs):
+        here = slice(ends[start] - counts[start], ends[stop - 1])
+        one, other = _pairs(counts[start:stop])
+        column, value = columns[here], values[:, here]
+        to = slice(pairs[start], pairs[stop])
+        positions[to] = places.position(column[one], column[other])
+        for row, (i, j) in enumerate(zip(a, b, strict=True)):
+            products[row, to] = value[i, one] * value[j, other]
+            if i != j:  # an entry of D off its diagonal acts from both sides
+                products[row, to] += value[j, one] * value[i, other]
+    pointers = np.concatenate([[0], *(pairs[1:] + row * pairs[-1] for row in range(len(a)))])
+    by_level = sparse.csc_array((products.ravel(), np.tile(positions, len(a)), pointers), shape=(size, len(a) * J))
+    if by_level.nnz > MANY_PAIRS:
+        return by_level
+    return _dense_if_small(by_level.tocsr())
 
 
-def _symmetric(entries: _Entries, n: int) -> sparse.csr_array:
+def _dense_if_small(matrix: sparse.csr_array) -> Matrix:
+    """A dense array where calling the sparse routines would cost more than the zeros."""
+    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= SMALL else matrix
+
+
+def _chunks(pairs: IntArray) -> Iterator[tuple[int, int]]:
+    """Ranges of levels with a bounded number of pairs each; ``pairs[j]`` pairs stand before level j."""
+    start = 0
+    while start < len(pairs) - 1:
+        stop = int(np.searchsorted(pairs, pairs[start] + PAIRS_AT_A_TIME, side="right")) - 1
+        stop = max(stop, start + 1)
+        yield start, stop
+        start = stop
+
+
+def _symmetric(entries: _Entries, n: int) -> Matrix:
     """Symmetric sparse matrix from the entries of one triangle."""
     off = entries.rows != entries.columns
     rows = np.concatenate([entries.rows, entries.columns[off]])
     columns = np.concatenate([entries.columns, entries.rows[off]])
-    return sparse.csr_array((np.concatenate([entries.values, entries.values[off]]), (rows, columns)), shape=(n, n))
+    values = np.concatenate([entries.values, entries.values[off]])
+    return _dense_if_small(sparse.csr_array((values, (rows, columns)), shape=(n, n)))
 
 
 def _components(
@@ -327,12 +366,11 @@ def _nonzeros(
     return level[order], np.concatenate(columns)[order], np.concatenate(values, axis=1)[:, order].reshape(first[0], -1)
 
 
-def _pairs(levels: IntArray, n_levels: int) -> tuple[IntArray, IntArray]:
-    """All pairs (including each with itself, each pair once) of entries that share a level; levels are sorted."""
-    counts = np.bincount(levels, minlength=n_levels)
+def _pairs(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """All pairs (each with itself too, each pair once) of entries of the same level, given the entries by level."""
     starts = np.cumsum(counts) - counts
-    rank = np.arange(len(levels)) - starts[levels]
-    one = np.repeat(np.arange(len(levels)), rank + 1)
+    rank = np.arange(int(counts.sum())) - np.repeat(starts, counts)
+    one = np.repeat(np.arange(len(rank)), rank + 1)
     first_pair = np.cumsum(rank + 1) - (rank + 1)
-    other = np.arange(len(one)) - first_pair[one] + starts[levels[one]]
+    other = np.arange(len(one)) - np.repeat(first_pair - np.repeat(starts, counts), rank + 1)
     return one, other
