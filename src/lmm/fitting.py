@@ -164,7 +164,7 @@ def fit_design(
         sigma=None if sigma is None else sigma / basis.scale,
     )
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
-    optimum = minimize(deviance, theta, control)
+    optimum = minimize(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
     model = FittedModel(design, factors, deviance, basis, optimum, control)
     _warn(model, optimum)
     return model

@@ -23,6 +23,7 @@ from lmm.prediction.selection import chosen_effects
 from lmm.prediction.simulate import Seed, simulate
 from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
+from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
     from lmm.summary import Summary
@@ -487,6 +488,27 @@ class FittedModel:
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def structure(self) -> Structure:
+        """
+        How the linear system of the model is laid out, which decides what a fit costs.
+
+        Returns
+        -------
+        Structure
+            Prints as text.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("diameter ~ 1 + (1 | plate) + (1 | sample)", lmm.datasets.load("penicillin"))
+        >>> print(fit.structure())
+        plate          24 levels x 1: block diagonal, 24 blocks of 1 x 1, factored at once
+        sample         6 levels x 1: tail
+        tail           dense matrices: 1 of 6 x 6; 504 coupling products
+        fixed effects  1, and the response: border
+        """
+        return structure(self)
 
     def summary(self) -> Summary:
         """

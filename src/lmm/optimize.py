@@ -60,13 +60,16 @@ class Step:
 @dataclass(frozen=True)
 class Optimum:
     """
-    What the optimiser found.
+    What the optimiser found, and the evidence that it is an optimum.
 
     Attributes
     ----------
     theta : ndarray (m,)
+        The optimum in the standardised basis.
     evaluation : Evaluation
         State of the deviance at theta.
+    value : float
+        Deviance or REML criterion on the user's scale.
     decrement : float
         Decrease of the deviance promised by one more Newton step.
     escape : float
@@ -76,16 +79,48 @@ class Optimum:
     converged : bool
     n_evaluations : int
     trace : tuple of Step
+        Deviance and promised decrease at each step.
     """
 
     theta: FloatArray
     evaluation: Evaluation
+    value: float
     decrement: float
     escape: float
     boundary_curvature: float
     converged: bool
     n_evaluations: int
     trace: tuple[Step, ...]
+
+    @property
+    def gradient(self) -> FloatArray:
+        """Gradient of the deviance in the standardised theta, shape (m,)."""
+        return self.evaluation.gradient
+
+    @property
+    def on_boundary(self) -> bool:
+        """Whether some covariance matrix of random effects is singular."""
+        return bool(np.isfinite(self.boundary_curvature))
+
+    @property
+    def certificate(self) -> str:
+        """What was checked, in words."""
+        stationary = f"one more Newton step promises a decrease of {self.decrement:.1e}"
+        if not self.on_boundary:
+            where = "every covariance matrix of random effects is positive definite"
+        else:
+            where = f"on the boundary, where leaving it promises {self.escape:.1e} (curvature {self.boundary_curvature:.2g})"
+        return f"{stationary}; {where}"
+
+    def __str__(self) -> str:
+        verdict = "Optimum certified" if self.converged else "Not converged"
+        lines = [
+            f"{verdict} after {self.n_evaluations} evaluations: deviance {self.value:.6f}",
+            f"largest slope {np.abs(self.gradient).max():.1e}; {self.certificate}",
+            "step          deviance  promised decrease",
+        ]
+        lines.extend(f"{i:4d} {step.value:17.6f}  {step.decrement:17.1e}" for i, step in enumerate(self.trace))
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -99,7 +134,7 @@ class _Escape:
     curvature: float
 
 
-def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) -> Optimum:
+def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *, shift: float = 0.0) -> Optimum:
     """
     Minimise the profiled deviance from a starting point.
 
@@ -109,6 +144,8 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
     start : ndarray (m,)
         Any point, the boundary included.
     control : Control
+    shift : float
+        What the user's criterion has that the standardised one lacks; it is added to every value reported.
     """
     at = deviance.evaluate(_land(deviance, start, start))
     n_evaluations = 1
@@ -117,7 +154,7 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
     while True:
         step, decrement = _newton_step(deviance, at, previous)
         escape = _escape(deviance, at)
-        trace.append(Step(at.value, decrement))
+        trace.append(Step(at.value + shift, decrement))
         converged = decrement <= control.tolerance and escape.gain <= control.tolerance
         if converged or n_evaluations >= control.max_evaluations:
             break
@@ -134,6 +171,7 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control) ->
     return Optimum(
         theta=at.theta,
         evaluation=at,
+        value=at.value + shift,
         decrement=decrement,
         escape=escape.gain,
         boundary_curvature=escape.curvature,
