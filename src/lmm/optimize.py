@@ -109,7 +109,10 @@ class Optimum:
         if not self.on_boundary:
             where = "every covariance matrix of random effects is positive definite"
         else:
-            where = f"on the boundary, where leaving it promises {self.escape:.1e} (curvature {self.boundary_curvature:.2g})"
+            where = (
+                f"on the boundary, where leaving it promises {self.escape:.1e} "
+                f"(curvature {self.boundary_curvature:.2g})"
+            )
         return f"{stationary}; {where}"
 
     def __str__(self) -> str:
@@ -208,7 +211,7 @@ def _newton_step(deviance: ProfiledDeviance, at: Evaluation, previous: Evaluatio
     floor = 1e-10 * max(float(values[-1]), 1e-10)
     slopes = vectors.T @ at.gradient
     step: FloatArray = -vectors @ (slopes / np.maximum(values, floor))
-    decrement = -0.5 * float(at.gradient @ step)
+    decrement = max(0.0, -0.5 * float(at.gradient @ step))
     longest = float(np.abs(step).max())
     limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
     return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
