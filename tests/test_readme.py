@@ -1,4 +1,4 @@
-"""The README: its Python prints what it shows, its commands and lists are those of the package."""
+"""README and documentation: their Python prints what they show; the README's commands and lists are the package's."""
 
 import doctest
 import re
@@ -10,6 +10,7 @@ import lmm
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def as_doctest(markdown):
@@ -27,12 +28,18 @@ def as_doctest(markdown):
     return "\n".join(lines) + "\n"
 
 
-def test_python_blocks_print_what_they_show():
-    test = doctest.DocTestParser().get_doctest(as_doctest(README), {}, "README.md", "README.md", 0)
-    assert len(test.examples) > 10
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_print_what_they_show(page):
+    text = as_doctest(page.read_text(encoding="utf-8"))
+    test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
     said = []
     doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
     assert not said, "".join(said)
+
+
+def test_pages_have_examples():
+    assert README.count(">>> ") > 10
+    assert len(PAGES) > 5
 
 
 @pytest.mark.parametrize("command", ["pip install . && python examples/lamb.py", 'pip install ".[test]" && pytest'])

@@ -1,0 +1,45 @@
+"""How Sphinx builds the documentation: ``sphinx-build -W docs docs/_build``."""  # noqa: INP001 - not a package
+
+from pathlib import Path
+
+import lmm
+
+project = "lmm"
+author = "The lmm developers"
+project_copyright = author
+version = release = lmm.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["_build", "generated/datasets.md"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "lmm"
+html_show_sourcelink = False
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+
+
+def _describe_datasets() -> None:
+    """Write the descriptions of the data sets, which the page about them includes."""
+    sections = [f"## {name}\n\n```text\n{lmm.datasets.describe(name)}\n```\n" for name in lmm.datasets.names()]
+    page = Path(__file__).parent / "generated" / "datasets.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("\n".join(sections), encoding="utf-8")
+
+
+_describe_datasets()
