@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import lmm
-from conftest import MODELS, SMALL, fit_quietly, fitted, frame
+from conftest import MODELS, SINGULAR, SMALL, fit_quietly, fitted, frame
 
 # Rounding errors of a deviance of some thousands; the promise at the stop is 1e-14.
 SAME = 1e-7
@@ -61,7 +61,9 @@ def test_trace_never_rises(name, reml):
     fit = fitted(name, reml=reml)
     values = np.array([step.value for step in fit.optimum.trace])
     assert np.all(np.diff(values) <= 1e-12 * np.maximum(np.abs(values[1:]), fit.nobs))
-    assert values[-1] == fit.optimum.evaluation.value
+    # Reported on the user's scale.
+    assert values[-1] == fit.optimum.value
+    np.testing.assert_allclose(fit.optimum.value, fit.deviance, rtol=1e-14)
     assert fit.optimum.n_evaluations >= len(values)
 
 
@@ -75,6 +77,12 @@ def test_certificate(name, reml):
     assert 0.0 <= optimum.decrement <= 1e-9
     assert 0.0 <= optimum.escape <= 1e-9
     assert optimum.boundary_curvature >= 0.0
+    assert optimum.on_boundary is ((name, reml) in SINGULAR)
+    np.testing.assert_array_equal(optimum.gradient, optimum.evaluation.gradient)
+    first, second, _, *steps = str(optimum).splitlines()
+    assert first == f"Optimum certified after {optimum.n_evaluations} evaluations: deviance {optimum.value:.6f}"
+    assert ("on the boundary" in second) is optimum.on_boundary
+    assert len(steps) == len(optimum.trace)
 
 
 @pytest.mark.parametrize(("name", "reml"), [("dyestuff2", True), ("dyestuff2", False), ("lamb", False)])
