@@ -448,7 +448,8 @@ def test_unchanged_when_results_are_changed():
     for name in ("params", "bse", "fittedvalues", "resid"):
         series = getattr(fit, name)
         series.iloc[:] = 0.0
-    fit.variance_components["vcov"] = 0.0
+    components = fit.variance_components
+    components["vcov"] = 0.0
     frames = [fit.cov_params(), fit.X, *fit.random_cov.values(), *fit.random_effects.values()]
     for table in frames:
         table.iloc[:, :] = 0.0
