@@ -297,8 +297,8 @@ class FittedModel:
         >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
         >>> fit.random_effects_table().head(2).round(2)
            group level     effect  estimate     se  lower  upper
-        0  Batch     A  Intercept    -17.61  19.05 -54.94  19.72
-        1  Batch     B  Intercept      0.39  19.05 -36.94  37.72
+        0  Batch     A  Intercept    -17.61  19.59  -56.0  20.78
+        1  Batch     B  Intercept      0.39  19.59  -38.0  38.78
         """
         return random_effects_table(self, level)
 
@@ -505,7 +505,8 @@ class FittedModel:
         >>> print(fit.structure())
         plate          24 levels x 1: block diagonal, 24 blocks of 1 x 1, factored at once
         sample         6 levels x 1: tail
-        tail           dense matrices: 1 of 6 x 6; 504 coupling products
+        tail           dense core of 6 x 6
+        coupling       504 products, formed once
         fixed effects  1, and the response: border
         """
         return structure(self)

@@ -27,8 +27,12 @@ class Structure:
         The other grouping factors.
     blocks : tuple of (int, int)
         Effects and levels of each, in that order.
-    components : tuple of (int, int)
-        Number and size of the dense matrices that the tail falls into.
+    n_stages : int
+        Sparse stages in which levels of the tail are eliminated.
+    n_sparse : int
+        Random effects that they eliminate.
+    n_core : int
+        Size of the dense matrix that remains.
     n_pairs : int
         Entries of the map from the first block to the tail.
     n_fixed : int
@@ -37,7 +41,9 @@ class Structure:
     first: str
     tail: tuple[str, ...]
     blocks: tuple[tuple[int, int], ...]
-    components: tuple[tuple[int, int], ...]
+    n_stages: int
+    n_sparse: int
+    n_core: int
     n_pairs: int
     n_fixed: int
 
@@ -49,8 +55,11 @@ class Structure:
         for name, (size, levels) in zip(self.tail, self.blocks[1:], strict=True):
             lines.append(f"{name:<{width}}  {levels} levels x {size}: tail")
         if self.tail:
-            parts = ", ".join(f"{n} of {m} x {m}" for n, m in self.components)
-            lines.append(f"{'tail':<{width}}  dense matrices: {parts}; {self.n_pairs} coupling products")
+            if self.n_stages:
+                lines.append(f"{'tail':<{width}}  {self.n_sparse} effects eliminated in {self.n_stages} sparse stages")
+            if self.n_core:
+                lines.append(f"{'tail':<{width}}  dense core of {self.n_core} x {self.n_core}")
+            lines.append(f"{'coupling':<{width}}  {self.n_pairs} products, formed once")
         lines.append(f"{'fixed effects':<{width}}  {self.n_fixed}, and the response: border")
         return "\n".join(lines)
 
@@ -64,14 +73,12 @@ def structure(model: FittedModel) -> Structure:
         first=names[0],
         tail=tuple(names[1:]),
         blocks=deviance.cross.sizes,
-        components=_components(tail),
+        n_stages=0 if tail is None else len(tail.stages),
+        n_sparse=0 if tail is None else tail.n_columns - len(tail.core.columns),
+        n_core=0 if tail is None else len(tail.core.columns),
         n_pairs=_n_pairs(tail),
         n_fixed=deviance.cross.p,
     )
-
-
-def _components(tail: Tail | None) -> tuple[tuple[int, int], ...]:
-    return () if tail is None else tuple((group.shape[0], group.shape[1]) for group in tail.groups)
 
 
 def _n_pairs(tail: Tail | None) -> int:

@@ -5,13 +5,11 @@ Eliminating the first block, whose part of the system is block diagonal with blo
 
     S = A_TT - A_T1 D A_1T,
 
-a matrix over the columns of the tail. The tail falls into connected components (two columns are connected when they
-meet in a row, or in a level of the first block): one component for crossed factors, one a top-level group for nested
-factors. Each component is dense; components of similar size are stored together as one array and factored at once.
-So a nested design of any depth costs no more than its components, and a crossed design is one dense matrix.
+a symmetric matrix over the columns of the tail. It is kept in one storage vector: the entries of the columns that are
+eliminated in sparse stages (with room for the fill that this makes), then the dense core (see `lmm.elimination`).
 
-The lower triangle of S is linear in the entries of D. The matrix of that linear map is sparse and is built once; one
-product with it gives S, one product with its transpose the derivative of any function of S with respect to D.
+S is linear in the entries of D. The matrix of that linear map is sparse and is built once; one product with it gives S,
+one product with its transpose the derivative of any function of S with respect to D.
 """
 
 from __future__ import annotations
@@ -21,12 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
+from lmm.elimination import LevelStage, Plan, dense_plan, pairs_by_owner, plan_elimination
 from lmm.linalg import FloatArray, IntArray, sum_by
 
 Matrix = FloatArray | sparse.csr_array | sparse.csc_array
 
+# A tail with no more levels than this is dense; so is one where more pairs of levels meet than this share of all.
+FEW_LEVELS = 60
+CROWDED = 0.5
 # Up to this many entries a matrix is kept dense.
 SMALL = 20_000
 # Above this many pairs the map stays ordered by level, which is slower to apply and needs no second copy to build.
@@ -66,34 +67,59 @@ class Incidence:
 
 
 @dataclass(frozen=True)
-class Group:
+class Stage:
     """
-    Components of the tail that share one layout.
+    Columns that are eliminated together, and where their entries stand in storage.
 
     Attributes
     ----------
-    start : int
-        Position of the group in the storage vector of S.
-    columns : ndarray (n_components, m)
-        Tail columns of each component; the number of tail columns where a place is padding.
-    slices : tuple of (slice, int)
-        Places of each tail block in a component, with its number of effects, effect by effect.
+    columns : ndarray (n,)
+        Columns of the tail; no two of them are connected.
+    diagonal : ndarray (n,)
+        Positions of their diagonal entries.
+    entries : slice
+        Positions of their entries with columns eliminated later.
+    owners, neighbours : ndarray (e,)
+        For each entry, its column's position in ``columns``, and the other column.
+    one, other : ndarray (P,)
+        Pairs of entries (positions within the stage) of the same column.
+    targets : ndarray (P,)
+        Position in storage of the entry between the neighbours of each pair.
     """
 
-    start: int
     columns: IntArray
+    diagonal: IntArray
+    entries: slice
+    owners: IntArray
+    neighbours: IntArray
+    one: IntArray
+    other: IntArray
+    targets: IntArray
+
+
+@dataclass(frozen=True)
+class Core:
+    """
+    The dense part of the tail.
+
+    Attributes
+    ----------
+    columns : ndarray (m,)
+        Columns of the tail: block by block, effect by effect.
+    start : int
+        Position in storage of the m x m matrix.
+    slices : tuple of (slice, int)
+        Places of each tail block in the core, with its number of effects.
+    """
+
+    columns: IntArray
+    start: int
     slices: tuple[tuple[slice, int], ...]
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the matrices of the group: components, m, m."""
-        n_components, m = self.columns.shape
-        return n_components, m, m
-
-    def matrices(self, storage: FloatArray) -> FloatArray:
-        """View of the group's matrices, shape (n_components, m, m), in a storage vector."""
-        n_components, m = self.columns.shape
-        return storage[self.start : self.start + n_components * m * m].reshape(self.shape)
+    def matrix(self, storage: FloatArray) -> FloatArray:
+        """View of the core, shape (m, m), lower triangle, in a storage vector."""
+        m = len(self.columns)
+        return storage[self.start :].reshape(m, m)
 
 
 @dataclass(frozen=True)
@@ -107,13 +133,21 @@ class Tail:
         Effects k and levels J of the first block.
     sizes : tuple of (int, int)
         Effects k_t and levels J_t of each tail block. Column ``offset_t + a * J_t + j`` is effect a of level j.
-    groups : tuple of Group
+    stages : tuple of Stage
+    core : Core
+    diagonal : ndarray (q_T,)
+        Position in storage of the diagonal entry of each column.
+    coupled : mapping of (int, int) to ndarray (n, k_s, k_t)
+        Positions of the entries between pairs of levels of blocks s <= t outside the core, by effects of the two; with
+        s = t this includes each level with itself.
+    own : tuple of ndarray (k_t, k_t, J_t)
+        Positions of the diagonal blocks of each block of the tail.
     A_TT : ndarray
-        Storage vector: lower triangles of the components of A_TT, zero elsewhere.
+        Storage vector of the tail's own cross-products.
     A_TT_full : matrix (q_T, q_T), sparse unless it is small
         The same, as a symmetric matrix.
     multiplicity : ndarray
-        How often a stored entry stands in the symmetric matrix: 2 below the diagonal, 1 on it, 0 above.
+        How often a stored entry stands in the symmetric matrix: 2 off the diagonal, 1 on it, 0 for the unused triangle.
     A_T1 : matrix (q_T, k * J), sparse unless it is small
         Cross-products with the first block, whose column ``a * J + j`` is effect a of level j.
     schur_map : matrix (len(A_TT), k (k + 1) / 2 * J), sparse unless it is small
@@ -122,7 +156,11 @@ class Tail:
 
     first: tuple[int, int]
     sizes: tuple[tuple[int, int], ...]
-    groups: tuple[Group, ...]
+    stages: tuple[Stage, ...]
+    core: Core
+    diagonal: IntArray
+    coupled: Mapping[tuple[int, int], IntArray]
+    own: tuple[IntArray, ...]
     A_TT: FloatArray
     A_TT_full: Matrix
     multiplicity: FloatArray
@@ -133,6 +171,11 @@ class Tail:
     def n_columns(self) -> int:
         """Number of random effects in the tail."""
         return sum(k * J for k, J in self.sizes)
+
+    @property
+    def offsets(self) -> IntArray:
+        """First column of each block, and the number of columns."""
+        return np.cumsum([0, *(k * J for k, J in self.sizes)])
 
     def schur(self, D: FloatArray) -> FloatArray:
         """Storage of S = A_TT - A_T1 D A_1T for D of shape (k, k, J)."""
@@ -170,42 +213,221 @@ def build_tail(
     within : mapping of (int, int) to Incidence
         Cross-products of tail blocks s <= t; for s = t each level meets itself.
     """
-    components = _components(first[1], sizes, with_first, within)
-    groups = _layout(sizes, components)
-    offsets = np.cumsum([0, *(k * J for k, J in sizes)])
-    places = _places(groups, int(offsets[-1]))
+    layout = _Layout(sizes, *_plan(first[1], sizes, with_first, within))
+    entries = _own_entries(sizes, layout.offsets, within)
+    A_TT = np.zeros(layout.size)
+    A_TT[layout.position(entries.rows, entries.columns)] = entries.values
 
-    entries = _own_entries(sizes, offsets, within)
-    size = sum(int(np.prod(group.shape)) for group in groups)
-    A_TT = np.zeros(size)
-    A_TT[places.position(entries.rows, entries.columns)] = entries.values
-
-    multiplicity = np.zeros(size)
-    for group in groups:
-        m = group.shape[1]
-        group.matrices(multiplicity)[:] = np.tril(np.full((m, m), 2.0), -1) + np.eye(m)
-
-    levels, columns, meetings = _nonzeros(first, sizes, offsets, with_first)
+    levels, columns, meetings = _nonzeros(first, sizes, layout.offsets, with_first)
     k, J = first
+    q = int(layout.offsets[-1])
     cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
-    A_T1 = _dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=(int(offsets[-1]), k * J)))
-    schur_map = _schur_map(first, size, places, levels, columns, meetings)
-    return Tail(first, sizes, groups, A_TT, _symmetric(entries, int(offsets[-1])), multiplicity, A_T1, schur_map)
+    return Tail(
+        first=first,
+        sizes=sizes,
+        stages=layout.stages,
+        core=layout.core,
+        diagonal=layout.diagonal,
+        coupled=layout.coupled,
+        own=layout.own_positions(),
+        A_TT=A_TT,
+        A_TT_full=_symmetric(entries, q),
+        multiplicity=layout.multiplicity(),
+        A_T1=_dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=(q, k * J))),
+        schur_map=_schur_map(first, layout, levels, columns, meetings),
+    )
 
 
-@dataclass(frozen=True)
-class _Places:
-    """For each tail column: where its component starts in storage, its place in there, and the component's width."""
+def _plan(
+    n_first: int,
+    sizes: tuple[tuple[int, int], ...],
+    with_first: tuple[Incidence, ...],
+    within: Mapping[tuple[int, int], Incidence],
+) -> tuple[Plan, IntArray]:
+    """Order of elimination of the levels of the tail, and their connections (empty where all are in the core)."""
+    starts = np.cumsum([0, *(J for _, J in sizes)])
+    n_levels = int(starts[-1])
+    nothing = np.zeros(0, dtype=np.intp)
+    first_level = np.concatenate([incidence.rows for incidence in with_first])
+    counts = np.bincount(first_level, minlength=n_first)
+    n_pairs = int((counts * (counts - 1) // 2).sum())
+    if n_levels <= FEW_LEVELS or n_pairs > CROWDED * n_levels**2:
+        return dense_plan(n_levels), nothing
+    order = np.argsort(first_level, kind="stable")
+    level = np.concatenate([starts[t] + incidence.columns for t, incidence in enumerate(with_first)])[order]
+    one, other = pairs_by_owner(counts)
+    edges = [_edge(level[one], level[other], n_levels)]
+    for (s, t), incidence in within.items():
+        edges.append(_edge(starts[s] + incidence.rows, starts[t] + incidence.columns, n_levels))
+    unique = np.unique(np.concatenate(edges))
+    plan = plan_elimination(n_levels, unique)
+    return plan, unique if plan.stages else nothing
 
-    base: IntArray
-    place: IntArray
-    width: IntArray
+
+def _edge(one: IntArray, other: IntArray, n_levels: int) -> IntArray:
+    """Connections u < v as ``u * n_levels + v``."""
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    edges: IntArray = (low * n_levels + high)[low != high]
+    return edges
+
+
+class _Layout:
+    """
+    Storage of a symmetric matrix over the columns of the tail.
+
+    First, stage by stage, the diagonal of the stage's columns and their entries with later columns; then the core.
+    """
+
+    def __init__(self, sizes: tuple[tuple[int, int], ...], plan: Plan, edges: IntArray) -> None:
+        self.sizes = sizes
+        self.offsets: IntArray = np.cumsum([0, *(k * J for k, J in sizes)])
+        q = int(self.offsets[-1])
+        self._first_level = np.cumsum([0, *(J for _, J in sizes)])
+        self.diagonal = np.empty(q, dtype=np.intp)
+        self._turn = np.full(q, np.iinfo(np.intp).max)  # the stage of a column; the core comes last
+        self._place = np.zeros(q, dtype=np.intp)
+        layouts = [part for stage in plan.stages for part in self._split(stage)]
+        sizes_of = [len(columns) + len(owners) for columns, owners, _ in layouts]
+        starts = np.cumsum([0, *sizes_of])
+        for turn, (columns, _, _) in enumerate(layouts):
+            self.diagonal[columns] = starts[turn] + np.arange(len(columns))
+            self._turn[columns] = turn
+        self.core = self._core(plan.core, int(starts[-1]))
+        m = len(self.core.columns)
+        self.diagonal[self.core.columns] = self.core.start + np.arange(m) * (m + 1)
+        self._place[self.core.columns] = np.arange(m)
+        self.size = int(starts[-1]) + m * m
+        self._index_entries(layouts, starts, q)
+        self.stages = tuple(self._stage(layout, int(start)) for layout, start in zip(layouts, starts, strict=False))
+        self.coupled = self._coupled(plan, edges)
+
+    def _columns_of(self, levels: IntArray, a: int) -> tuple[IntArray, IntArray]:
+        """Columns of effect a of levels of the tail, and which of the levels have that effect."""
+        block = np.searchsorted(self._first_level, levels, side="right") - 1
+        k, J = np.array([k for k, _ in self.sizes])[block], np.array([J for _, J in self.sizes])[block]
+        has = np.flatnonzero(k > a)
+        return (self.offsets[block] + a * J + levels - self._first_level[block])[has], has
+
+    def _split(self, stage: LevelStage) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+        """A stage of levels as stages of single columns: columns, owners of the entries, their other columns."""
+        k_max = max(k for k, _ in self.sizes)
+        for a in range(k_max):
+            columns, has = self._columns_of(stage.levels, a)
+            if not len(columns):
+                return
+            position = np.full(len(stage.levels), -1)
+            position[has] = np.arange(len(has))
+            owners, neighbours = [], []
+            for b in range(k_max):
+                if b > a:  # the level's own later effects
+                    later, own = self._columns_of(stage.levels, b)
+                    owners.append(position[own])
+                    neighbours.append(later)
+                others, which = self._columns_of(stage.neighbours, b)
+                owner = position[stage.owners[which]]
+                owners.append(owner[owner >= 0])
+                neighbours.append(others[owner >= 0])
+            owner, neighbour = np.concatenate(owners), np.concatenate(neighbours)
+            order = np.argsort(owner, kind="stable")
+            yield columns, owner[order], neighbour[order]
+
+    def _core(self, levels: IntArray, start: int) -> Core:
+        """The core: block by block, effect by effect."""
+        columns: list[IntArray] = []
+        slices = []
+        place = 0
+        for t, (k, J) in enumerate(self.sizes):
+            own = levels[(levels >= self._first_level[t]) & (levels < self._first_level[t + 1])] - self._first_level[t]
+            columns.extend(self.offsets[t] + a * J + own for a in range(k))
+            slices.append((slice(place, place + k * len(own)), k))
+            place += k * len(own)
+        return Core(np.concatenate(columns), start, tuple(slices))
+
+    def _index_entries(self, layouts: list[tuple[IntArray, IntArray, IntArray]], starts: IntArray, q: int) -> None:
+        """Make the entries outside the core findable by their columns."""
+        keys, positions = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
+        for (columns, owners, neighbours), start in zip(layouts, starts, strict=False):
+            keys.append(columns[owners] * q + neighbours)
+            positions.append(start + len(columns) + np.arange(len(owners)))
+        key = np.concatenate(keys)
+        order = np.argsort(key)
+        self._keys, self._positions = key[order], np.concatenate(positions)[order]
 
     def position(self, one: IntArray, other: IntArray) -> IntArray:
-        """Position in storage of the entries of a symmetric matrix that stand for pairs of columns of a component."""
-        place, place_other = self.place[one], self.place[other]
-        row, column = np.maximum(place, place_other), np.minimum(place, place_other)
-        return np.asarray(self.base[one] + row * self.width[one] + column, dtype=np.intp)
+        """Position in storage of the entries of a symmetric matrix that stand for pairs of connected columns."""
+        place, place_other = self._place[one], self._place[other]
+        m = len(self.core.columns)
+        position: IntArray = self.core.start + np.maximum(place, place_other) * m + np.minimum(place, place_other)
+        if not len(self._keys) and m == len(self.diagonal):
+            return position
+        turn, turn_other = self._turn[one], self._turn[other]
+        same = one == other
+        position[same] = self.diagonal[one[same]]
+        outside = ~same & (np.minimum(turn, turn_other) < np.iinfo(np.intp).max)
+        earlier = np.where(turn < turn_other, one, other)[outside]
+        later = np.where(turn < turn_other, other, one)[outside]
+        position[outside] = self._positions[np.searchsorted(self._keys, earlier * len(self.diagonal) + later)]
+        return position
+
+    def _stage(self, layout: tuple[IntArray, IntArray, IntArray], start: int) -> Stage:
+        columns, owners, neighbours = layout
+        one, other = pairs_by_owner(np.bincount(owners, minlength=len(columns)))
+        return Stage(
+            columns=columns,
+            diagonal=start + np.arange(len(columns)),
+            entries=slice(start + len(columns), start + len(columns) + len(owners)),
+            owners=owners,
+            neighbours=neighbours,
+            one=one,
+            other=other,
+            targets=self.position(neighbours[one], neighbours[other]),
+        )
+
+    def _coupled(self, plan: Plan, edges: IntArray) -> dict[tuple[int, int], IntArray]:
+        """Positions of the entries between connected levels outside the core, by blocks."""
+        if not plan.stages:
+            return {}
+        n_levels = int(self._first_level[-1])
+        in_core = np.zeros(n_levels, dtype=bool)
+        in_core[plan.core] = True
+        u, v = edges // n_levels, edges % n_levels
+        outside = ~(in_core[u] & in_core[v])
+        itself = np.flatnonzero(~in_core)
+        u, v = np.concatenate([u[outside], itself]), np.concatenate([v[outside], itself])
+        s, t = (np.searchsorted(self._first_level, level, side="right") - 1 for level in (u, v))
+        coupled = {}
+        for cell in np.unique(s * len(self.sizes) + t):
+            i, j = divmod(int(cell), len(self.sizes))
+            here = (s == i) & (t == j)
+            positions = np.empty((int(here.sum()), self.sizes[i][0], self.sizes[j][0]), dtype=np.intp)
+            for a in range(self.sizes[i][0]):
+                for b in range(self.sizes[j][0]):
+                    one, _ = self._columns_of(u[here], a)
+                    other, _ = self._columns_of(v[here], b)
+                    positions[:, a, b] = self.position(one, other)
+            coupled[i, j] = positions
+        return coupled
+
+    def own_positions(self) -> tuple[IntArray, ...]:
+        """Positions of the diagonal blocks, shape (k_t, k_t, J_t), of each block of the tail."""
+        positions = []
+        for (k, J), offset in zip(self.sizes, self.offsets, strict=False):
+            columns = offset + J * np.arange(k)[:, None] + np.arange(J)
+            own = np.empty((k, k, J), dtype=np.intp)
+            for a in range(k):
+                for b in range(k):
+                    own[a, b] = self.position(columns[a], columns[b])
+            positions.append(own)
+        return tuple(positions)
+
+    def multiplicity(self) -> FloatArray:
+        """How often a stored entry stands in the symmetric matrix."""
+        multiplicity = np.full(self.size, 2.0)
+        multiplicity[self.diagonal] = 1.0
+        m = len(self.core.columns)
+        core = self.core.matrix(multiplicity)
+        core[np.triu_indices(m, 1)] = 0.0
+        return multiplicity
 
 
 @dataclass(frozen=True)
@@ -231,50 +453,6 @@ def _own_entries(
     return _Entries(np.concatenate(rows), np.concatenate(columns), np.concatenate(values))
 
 
-def _schur_map(
-    first: tuple[int, int], size: int, places: _Places, levels: IntArray, columns: IntArray, values: FloatArray
-) -> Matrix:
-    """The linear map from the entries a <= b of D to the storage of A_T1 D A_1T."""
-    k, J = first
-    counts = np.bincount(levels, minlength=J)
-    ends = np.cumsum(counts)
-    pairs = np.concatenate([[0], np.cumsum(counts * (counts + 1) // 2)])
-    a, b = np.triu_indices(k)
-    positions = np.empty(pairs[-1], dtype=np.int32 if size < 2**31 else np.int64)
-    products = np.empty((len(a), pairs[-1]))
-    # Some levels at a time: the pairs may be many, and their temporaries must not be.
-    for start, stop in _chunks(pairs):
-        here = slice(ends[start] - counts[start], ends[stop - 1])
-        one, other = _pairs(counts[start:stop])
-        column, value = columns[here], values[:, here]
-        to = slice(pairs[start], pairs[stop])
-        positions[to] = places.position(column[one], column[other])
-        for row, (i, j) in enumerate(zip(a, b, strict=True)):
-            products[row, to] = value[i, one] * value[j, other]
-            if i != j:  # an entry of D off its diagonal acts from both sides
-                products[row, to] += value[j, one] * value[i, other]
-    pointers = np.concatenate([[0], *(pairs[1:] + row * pairs[-1] for row in range(len(a)))])
-    by_level = sparse.csc_array((products.ravel(), np.tile(positions, len(a)), pointers), shape=(size, len(a) * J))
-    if by_level.nnz > MANY_PAIRS:
-        return by_level
-    return _dense_if_small(by_level.tocsr())
-
-
-def _dense_if_small(matrix: sparse.csr_array) -> Matrix:
-    """A dense array where calling the sparse routines would cost more than the zeros."""
-    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= SMALL else matrix
-
-
-def _chunks(pairs: IntArray) -> Iterator[tuple[int, int]]:
-    """Ranges of levels with a bounded number of pairs each; ``pairs[j]`` pairs stand before level j."""
-    start = 0
-    while start < len(pairs) - 1:
-        stop = int(np.searchsorted(pairs, pairs[start] + PAIRS_AT_A_TIME, side="right")) - 1
-        stop = max(stop, start + 1)
-        yield start, stop
-        start = stop
-
-
 def _symmetric(entries: _Entries, n: int) -> Matrix:
     """Symmetric sparse matrix from the entries of one triangle."""
     off = entries.rows != entries.columns
@@ -282,70 +460,6 @@ def _symmetric(entries: _Entries, n: int) -> Matrix:
     columns = np.concatenate([entries.columns, entries.rows[off]])
     values = np.concatenate([entries.values, entries.values[off]])
     return _dense_if_small(sparse.csr_array((values, (rows, columns)), shape=(n, n)))
-
-
-def _components(
-    n_first: int,
-    sizes: tuple[tuple[int, int], ...],
-    with_first: tuple[Incidence, ...],
-    within: Mapping[tuple[int, int], Incidence],
-) -> list[IntArray]:
-    """Component of each level of each tail block, numbered from 0."""
-    starts = np.cumsum([n_first, *(J for _, J in sizes)])
-    one = [incidence.rows for incidence in with_first]
-    other = [starts[t] + incidence.columns for t, incidence in enumerate(with_first)]
-    for (s, t), incidence in within.items():
-        if s != t:
-            one.append(starts[s] + incidence.rows)
-            other.append(starts[t] + incidence.columns)
-    edges = (np.concatenate(one), np.concatenate(other))
-    n_nodes = int(starts[-1])
-    graph = sparse.coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
-    components = connected_components(graph, directed=False)[1][n_first:]
-    labels: IntArray = np.unique(components, return_inverse=True)[1]
-    return np.split(labels, starts[1:-1] - n_first)
-
-
-def _layout(sizes: tuple[tuple[int, int], ...], components: list[IntArray]) -> tuple[Group, ...]:
-    """Gather components with as many levels in each block, rounded up to a power of two, into groups."""
-    n_components = 1 + max(int(labels.max()) for labels in components)
-    counts = np.stack([np.bincount(labels, minlength=n_components) for labels in components], axis=1)
-    if n_components > 1:
-        counts = np.where(counts > 0, 2 ** np.ceil(np.log2(np.maximum(counts, 1))), 0).astype(np.intp)
-    shapes, membership = np.unique(counts, axis=0, return_inverse=True)
-    membership = membership.ravel()
-    offsets = np.cumsum([0, *(k * J for k, J in sizes)])
-    groups = []
-    start = 0
-    for g, shape in enumerate(shapes):
-        members = np.flatnonzero(membership == g)
-        rank = np.full(n_components, -1)
-        rank[members] = np.arange(len(members))
-        places = np.cumsum([0, *(k * m for (k, _), m in zip(sizes, shape, strict=True))])
-        columns = np.full((len(members), places[-1]), offsets[-1])
-        for t, ((k, J), m) in enumerate(zip(sizes, shape, strict=True)):
-            levels = np.flatnonzero(rank[components[t]] >= 0)
-            owner = rank[components[t][levels]]
-            order = np.argsort(owner, kind="stable")
-            first_of_owner = np.searchsorted(owner[order], np.arange(len(members)))
-            slot = np.arange(len(levels)) - first_of_owner[owner[order]]
-            for a in range(k):
-                columns[owner[order], places[t] + a * m + slot] = offsets[t] + a * J + levels[order]
-        slices = tuple((slice(int(places[t]), int(places[t + 1])), k) for t, (k, _) in enumerate(sizes))
-        groups.append(Group(start, columns, slices))
-        start += len(members) * int(places[-1]) ** 2
-    return tuple(groups)
-
-
-def _places(groups: tuple[Group, ...], n_columns: int) -> _Places:
-    """Places of the columns of the tail in the layout of the groups."""
-    base, place, width = (np.zeros(n_columns + 1, dtype=np.intp) for _ in range(3))
-    for group in groups:
-        n_components, m = group.columns.shape
-        base[group.columns] = (group.start + np.arange(n_components) * m * m)[:, None]
-        place[group.columns] = np.arange(m)
-        width[group.columns] = m
-    return _Places(base[:-1], place[:-1], width[:-1])
 
 
 def _nonzeros(
@@ -366,11 +480,46 @@ def _nonzeros(
     return level[order], np.concatenate(columns)[order], np.concatenate(values, axis=1)[:, order].reshape(first[0], -1)
 
 
-def _pairs(counts: IntArray) -> tuple[IntArray, IntArray]:
-    """All pairs (each with itself too, each pair once) of entries of the same level, given the entries by level."""
-    starts = np.cumsum(counts) - counts
-    rank = np.arange(int(counts.sum())) - np.repeat(starts, counts)
-    one = np.repeat(np.arange(len(rank)), rank + 1)
-    first_pair = np.cumsum(rank + 1) - (rank + 1)
-    other = np.arange(len(one)) - np.repeat(first_pair - np.repeat(starts, counts), rank + 1)
-    return one, other
+def _schur_map(
+    first: tuple[int, int], layout: _Layout, levels: IntArray, columns: IntArray, values: FloatArray
+) -> Matrix:
+    """The linear map from the entries a <= b of D to the storage of A_T1 D A_1T."""
+    k, J = first
+    counts = np.bincount(levels, minlength=J)
+    ends = np.cumsum(counts)
+    pairs = np.concatenate([[0], np.cumsum(counts * (counts + 1) // 2)])
+    a, b = np.triu_indices(k)
+    positions = np.empty(pairs[-1], dtype=np.int32 if layout.size < 2**31 else np.int64)
+    products = np.empty((len(a), pairs[-1]))
+    # Some levels at a time: the pairs may be many, and their temporaries must not be.
+    for start, stop in _chunks(pairs):
+        here = slice(ends[start] - counts[start], ends[stop - 1])
+        one, other = pairs_by_owner(counts[start:stop])
+        column, value = columns[here], values[:, here]
+        to = slice(pairs[start], pairs[stop])
+        positions[to] = layout.position(column[one], column[other])
+        for row, (i, j) in enumerate(zip(a, b, strict=True)):
+            products[row, to] = value[i, one] * value[j, other]
+            if i != j:  # an entry of D off its diagonal acts from both sides
+                products[row, to] += value[j, one] * value[i, other]
+    pointers = np.concatenate([[0], *(pairs[1:] + row * pairs[-1] for row in range(len(a)))])
+    cells = (products.ravel(), np.tile(positions, len(a)), pointers)
+    by_level = sparse.csc_array(cells, shape=(layout.size, len(a) * J))
+    if by_level.nnz > MANY_PAIRS:
+        return by_level
+    return _dense_if_small(by_level.tocsr())
+
+
+def _dense_if_small(matrix: sparse.csr_array) -> Matrix:
+    """A dense array where calling the sparse routines would cost more than the zeros."""
+    return matrix.toarray() if matrix.shape[0] * matrix.shape[1] <= SMALL else matrix
+
+
+def _chunks(pairs: IntArray) -> Iterator[tuple[int, int]]:
+    """Ranges of levels with a bounded number of pairs each; ``pairs[j]`` pairs stand before level j."""
+    start = 0
+    while start < len(pairs) - 1:
+        stop = int(np.searchsorted(pairs, pairs[start] + PAIRS_AT_A_TIME, side="right")) - 1
+        stop = max(stop, start + 1)
+        yield start, stop
+        start = stop

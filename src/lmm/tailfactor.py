@@ -2,7 +2,14 @@
 The factored tail: Cholesky factors of its Schur complement at one value of the relative factors, and their uses.
 
 With S the Schur complement of the tail (see `lmm.tail`) and Lambda the block diagonal of the relative factors T of its
-blocks, Omega = Lambda' S Lambda + I is factored component by component.
+blocks, Omega = Lambda' S Lambda + I is factored stage by stage, each column i of a stage leaving its diagonal d_i and
+weights w = (entries of column i) / d_i, and then the dense core by LAPACK. The entries of Omega^-1 on the same pattern,
+all that derivatives need, come from going back through the stages (Takahashi, Fagan & Chin 1973).
+
+References
+----------
+Takahashi, K., Fagan, J. and Chin, M.-S. (1973). Formation of a sparse bus impedance matrix and its application to short
+circuit study. 8th PICA Conference Proceedings.
 """
 
 from __future__ import annotations
@@ -15,11 +22,11 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from lmm.linalg import FloatArray
-from lmm.tail import Group, Tail
+from lmm.tail import Core, Matrix, Stage, Tail
 
 # Below this relative variance, dividing by it would cost more digits than the direct formula.
 SMALL_VARIANCE = 1e-8
-# Numbers held at a time where rows meet a dense tail.
+# Numbers held at a time where many rows meet the tail.
 CHUNK = 4_000_000
 
 
@@ -34,20 +41,24 @@ class TailFactor:
     T : list of ndarray (k_t, k_t)
         Relative factors of the blocks of the tail.
     schur : ndarray
-        Storage of S, lower triangles.
-    cholesky : list of ndarray (n_components, m, m)
-        Lower Cholesky factors of Omega, by group.
+        Storage of S.
+    factored : ndarray
+        Storage of Omega with, for the stages, the d on the diagonal and the weights w off it.
+    core : ndarray (m, m)
+        Lower Cholesky factor of what the stages leave of the core.
     """
 
     tail: Tail
     T: list[FloatArray]
     schur: FloatArray
-    cholesky: list[FloatArray]
+    factored: FloatArray
+    core: FloatArray
 
     @property
     def log_det(self) -> float:
         """Logarithm of the determinant of Omega."""
-        return 2.0 * sum(float(np.log(np.diagonal(L, axis1=1, axis2=2)).sum()) for L in self.cholesky)
+        stages = sum(float(np.log(self.factored[stage.diagonal]).sum()) for stage in self.tail.stages)
+        return stages + 2.0 * float(np.log(np.diagonal(self.core)).sum())
 
     def solve(self, B: FloatArray) -> tuple[FloatArray, FloatArray]:
         """
@@ -64,115 +75,131 @@ class TailFactor:
         inner : ndarray (r, r)
             B Lambda Omega^-1 Lambda' B'.
         """
-        r = len(B)
-        padded = np.concatenate([B, np.zeros((r, 1))], axis=1)
-        solution = np.zeros_like(padded)
-        inner = np.zeros((r, r))
-        back = [T.T for T in self.T]
-        for group, L in zip(self.tail.groups, self.cholesky, strict=True):
-            rhs = _scale_rows(group, self.T, padded[:, group.columns].transpose(1, 2, 0))
-            if len(L) == 1:
-                w = lapack.dtrtrs(L[0].T, rhs[0], lower=0, trans=1)[0][None]
-                u = lapack.dtrtrs(L[0].T, w[0], lower=0, trans=0)[0][None]
-            else:
-                w = np.linalg.solve(L, rhs)
-                u = np.linalg.solve(L.transpose(0, 2, 1), w)
-            flat = w.reshape(-1, r)
-            inner += flat.T @ flat
-            solution[:, group.columns] = _scale_rows(group, back, u).transpose(2, 0, 1)
-        return solution[:, :-1], inner
+        x, y = self._forward(_scale_columns(self.tail, self.T, B).T)
+        inner = y.T @ y
+        columns = self.tail.core.columns
+        if len(columns):
+            x[columns] = lapack.dtrtrs(self.core.T, y, lower=0, trans=0)[0]
+        for stage, weights in zip(reversed(self.tail.stages), reversed(self._weights), strict=True):
+            own = x[stage.columns]
+            scaled = own / self.factored[stage.diagonal][:, None]
+            inner += own.T @ scaled
+            x[stage.columns] = scaled - weights.T @ x
+        return _scale_columns(self.tail, [T.T for T in self.T], x.T), inner
+
+    def _forward(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Forward substitution for columns of shape (q_T, r).
+
+        Returns x, in which the rows of the stages hold their solution before division by d, and the solution of the
+        core, shape (m, r).
+        """
+        x = x.copy()
+        for stage, weights in zip(self.tail.stages, self._weights, strict=True):
+            x -= weights @ x[stage.columns]
+        columns = self.tail.core.columns
+        if not len(columns):
+            return x, np.zeros((0, x.shape[1]))
+        return x, lapack.dtrtrs(self.core.T, x[columns], lower=0, trans=1)[0]
+
+    @cached_property
+    def _weights(self) -> list[sparse.csr_array]:
+        """Weights of each stage as a sparse matrix (q_T, columns of the stage)."""
+        q = self.tail.n_columns
+        return [
+            sparse.csr_array(
+                (self.factored[stage.entries], (stage.neighbours, stage.owners)), shape=(q, len(stage.columns))
+            )
+            for stage in self.tail.stages
+        ]
 
     @cached_property
     def inverse(self) -> FloatArray:
-        """Storage of Omega^-1, lower triangles."""
-        storage = np.empty_like(self.schur)
-        for group, L in zip(self.tail.groups, self.cholesky, strict=True):
-            target = group.matrices(storage)
-            if len(L) == 1:
-                upper, _ = lapack.dpotri(L[0].T, lower=0)
-                target[0] = upper.T
-            else:
-                inverse = np.linalg.inv(L)
-                np.matmul(inverse.transpose(0, 2, 1), inverse, out=target)
+        """Storage of Omega^-1 on the pattern of the factor."""
+        storage = np.empty_like(self.factored)
+        if len(self.core):
+            upper, _ = lapack.dpotri(self.core.T, lower=0)
+            self.tail.core.matrix(storage)[:] = upper.T
+        for stage in reversed(self.tail.stages):
+            _invert_stage(stage, self.factored, storage)
         return storage
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Storage of N = Lambda Omega^-1 Lambda', lower triangles."""
-        storage = np.empty_like(self.schur)
-        back = [T.T for T in self.T]
-        for group in self.tail.groups:
-            group.matrices(storage)[:] = _scale_both(group, back, group.matrices(self.inverse))
-        return storage
+        """Storage of N = Lambda Omega^-1 Lambda' on the pattern of S."""
+        return _scale_storage(self.tail, [T.T for T in self.T], self.inverse)
 
     def covariance_blocks(self, t: int) -> FloatArray:
         """Diagonal blocks of N for each level of block t of the tail, shape (k, k, J)."""
-        k, J = self.tail.sizes[t]
-        offset = sum(size * levels for size, levels in self.tail.sizes[:t])
-        blocks = np.empty((k, k, J))
-        for group in self.tail.groups:
-            places, _ = group.slices[t]
-            m = (places.stop - places.start) // k
-            if m == 0:
-                continue
-            N = group.matrices(self.covariance)[:, places, places].reshape(-1, k, m, k, m)
-            levels = group.columns[:, places][:, :m] - offset
-            real = levels < J
-            for a in range(k):
-                for b in range(a + 1):
-                    entries = np.diagonal(N[:, a, :, b, :], axis1=1, axis2=2)
-                    blocks[a, b, levels[real]] = blocks[b, a, levels[real]] = entries[real]
-        return blocks
+        return self._diagonal_blocks(t, self.covariance)
+
+    def _diagonal_blocks(self, t: int, storage: FloatArray) -> FloatArray:
+        """Diagonal blocks, shape (k, k, J), of a symmetric matrix in storage for the levels of block t."""
+        return storage[self.tail.own[t]]
 
     def quadratic_forms(self, rows: sparse.csr_array) -> FloatArray:
         """Quadratic forms v' N v, one for each row v of a sparse matrix (m, q_T)."""
-        if len(self.tail.groups) == 1 and len(self.cholesky[0]) == 1:
-            group = self.tail.groups[0]
-            N = _symmetric(group.matrices(self.covariance))[0]
-            inside = rows[:, group.columns[0]]
-            step = max(1, CHUNK // N.shape[1])
-            parts = [inside[i : i + step] for i in range(0, inside.shape[0], step)]
-            return np.concatenate([np.asarray(part.multiply(part @ N).sum(axis=1)).ravel() for part in parts])
-        N_sparse = self._covariance_sparse()
-        return np.asarray(rows.multiply(rows @ N_sparse).sum(axis=1)).ravel()
+        m, q = rows.shape
+        step = max(1, CHUNK // q)
+        parts = [rows[i : i + step] for i in range(0, m, step)]
+        if self.tail.stages:
+            return np.concatenate([np.zeros(0), *(self._squared_lengths(part.toarray()) for part in parts)])
+        N = _symmetric(self.tail.core.matrix(self.covariance))
+        return np.concatenate([np.zeros(0), *(np.asarray(part.multiply(part @ N).sum(axis=1)) for part in parts)])
 
-    def _covariance_sparse(self) -> sparse.csr_array:
-        """N as a sparse symmetric matrix (q_T, q_T)."""
-        q = self.tail.n_columns
-        rows, columns, values = [], [], []
-        for group in self.tail.groups:
-            N = _symmetric(group.matrices(self.covariance))
-            row = np.broadcast_to(group.columns[:, :, None], N.shape)
-            column = np.broadcast_to(group.columns[:, None, :], N.shape)
-            real = (row < q) & (column < q)
-            rows.append(row[real])
-            columns.append(column[real])
-            values.append(N[real])
-        cells = (np.concatenate(rows), np.concatenate(columns))
-        return sparse.csr_array((np.concatenate(values), cells), shape=(q, q))
+    def _squared_lengths(self, B: FloatArray) -> FloatArray:
+        """Diagonal of B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
+        x, y = self._forward(_scale_columns(self.tail, self.T, B).T)
+        total = (y**2).sum(axis=0)
+        for stage in self.tail.stages:
+            total += (x[stage.columns] ** 2 / self.factored[stage.diagonal][:, None]).sum(axis=0)
+        return np.asarray(total)
 
     def trace_blocks(self, t: int) -> FloatArray:
         """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
-        k, _ = self.tail.sizes[t]
-        theta = float(self.T[t][0, 0])
-        total = np.zeros((k, k))
-        for group in self.tail.groups:
-            S, inverse = group.matrices(self.schur), group.matrices(self.inverse)
-            places, _ = group.slices[t]
-            if k == 1 and theta**2 > SMALL_VARIANCE:
-                # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: the inverse's diagonal suffices.
-                diagonal = np.diagonal(inverse, axis1=1, axis2=2)[:, places]
-                total += (1.0 - diagonal).sum() / theta**2
-                continue
-            full = _symmetric(S)
-            S_Lambda = _scale_rows(group, self.T, full).transpose(0, 2, 1)[:, places]
-            reduced = S_Lambda @ _symmetric(inverse)
-            m = (places.stop - places.start) // k
-            own = full[:, places, places].reshape(len(S), k, m, k, m)
-            by_level = (len(S), k, m, -1)
-            total += np.einsum("najbj->ab", own)
-            total -= np.einsum("najc,nbjc->ab", S_Lambda.reshape(by_level), reduced.reshape(by_level))
-        return total
+        k, J = self.tail.sizes[t]
+        T = self.T[t]
+        if np.linalg.norm(T, -2) ** 2 > SMALL_VARIANCE:
+            # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: diagonal blocks of the inverse suffice.
+            within = J * np.eye(k) - self._diagonal_blocks(t, self.inverse).sum(axis=2)
+            half = lapack.dtrtrs(T.T, within, lower=0)[0]
+            return np.asarray(lapack.dtrtrs(T.T, half.T, lower=0)[0])
+        total = self._diagonal_blocks(t, self.schur).sum(axis=2)
+        start = int(self.tail.offsets[t])
+        step = max(1, CHUNK // (self.tail.n_columns * k))
+        for j in range(0, J, step):
+            levels = np.arange(j, min(j + step, J))
+            columns = (start + np.arange(k)[:, None] * J + levels).ravel()
+            total -= self._traces(self._schur_columns[columns], k)
+        return np.asarray(total)
+
+    def _traces(self, rows: Matrix, k: int) -> FloatArray:
+        """Sums over levels of B_j Lambda Omega^-1 Lambda' B_j' for rows of B, effect by effect."""
+        B = rows.toarray() if sparse.issparse(rows) else rows
+        x, y = self._forward(_scale_columns(self.tail, self.T, np.asarray(B)).T)
+        parts = [y]
+        parts.extend(x[stage.columns] / np.sqrt(self.factored[stage.diagonal])[:, None] for stage in self.tail.stages)
+        by_effect = np.concatenate(parts).reshape(-1, k, len(B) // k)
+        return np.asarray(np.einsum("xaj,xbj->ab", by_effect, by_effect))
+
+    @cached_property
+    def _schur_columns(self) -> Matrix:
+        """S as a symmetric matrix."""
+        core = self.tail.core
+        if not self.tail.stages:
+            return _symmetric(core.matrix(self.schur))
+        q, m = self.tail.n_columns, len(core.columns)
+        lower = np.tril_indices(m)
+        rows = [core.columns[lower[0]], *(stage.neighbours for stage in self.tail.stages)]
+        columns = [core.columns[lower[1]], *(stage.columns[stage.owners] for stage in self.tail.stages)]
+        values = [core.matrix(self.schur)[lower], *(self.schur[stage.entries] for stage in self.tail.stages)]
+        for stage in self.tail.stages:
+            rows.append(stage.columns)
+            columns.append(stage.columns)
+            values.append(self.schur[stage.diagonal])
+        cells = (np.concatenate(rows), np.concatenate(columns))
+        half = sparse.csr_array((np.concatenate(values), cells), shape=(q, q))
+        return sparse.csr_array(half + half.T - sparse.diags_array(half.diagonal()))
 
 
 def factor_tail(tail: Tail, D: FloatArray, T: list[FloatArray]) -> TailFactor:
@@ -188,47 +215,82 @@ def factor_tail(tail: Tail, D: FloatArray, T: list[FloatArray]) -> TailFactor:
         Relative factors of the blocks of the tail.
     """
     schur = tail.schur(D)
-    cholesky = []
-    for group in tail.groups:
-        omega = _scale_both(group, T, group.matrices(schur))
-        m = omega.shape[1]
-        omega[:, np.arange(m), np.arange(m)] += 1.0
-        if len(omega) == 1:
-            # A C-ordered lower triangle is a Fortran-ordered upper one.
-            upper, _ = lapack.dpotrf(omega[0].T, lower=0, clean=0, overwrite_a=1)
-            cholesky.append(upper.T[None])
-        else:
-            cholesky.append(np.linalg.cholesky(omega))
-    return TailFactor(tail, T, schur, cholesky)
+    omega = _scale_storage(tail, T, schur)
+    omega[tail.diagonal] += 1.0
+    for stage in tail.stages:
+        own = omega[stage.entries]
+        weights = own / omega[stage.diagonal][stage.owners]
+        np.subtract.at(omega, stage.targets, weights[stage.one] * own[stage.other])
+        omega[stage.entries] = weights
+    core = tail.core.matrix(omega)
+    if len(core):
+        # A C-ordered lower triangle is a Fortran-ordered upper one.
+        upper, _ = lapack.dpotrf(core.T, lower=0, clean=0)
+        core = upper.T
+    return TailFactor(tail, T, schur, omega, core)
 
 
-def _scale_rows(group: Group, T: list[FloatArray], X: FloatArray) -> FloatArray:
-    """Lambda' X for X of shape (n_components, m, r)."""
-    out = np.empty_like(X)
-    for (places, k), factor in zip(group.slices, T, strict=True):
+def _invert_stage(stage: Stage, factored: FloatArray, storage: FloatArray) -> None:
+    """Entries of the inverse for the columns of a stage, given those of all later ones."""
+    weights = factored[stage.entries]
+    known = storage[stage.targets]
+    n_entries = len(weights)
+    rows = np.bincount(stage.one, weights=weights[stage.other] * known, minlength=n_entries)
+    apart = stage.one != stage.other
+    rows += np.bincount(stage.other[apart], weights=(weights[stage.one] * known)[apart], minlength=n_entries)
+    storage[stage.entries] = -rows
+    corrections = np.bincount(stage.owners, weights=weights * rows, minlength=len(stage.columns))
+    storage[stage.diagonal] = 1.0 / factored[stage.diagonal] + corrections
+
+
+def _scale_columns(tail: Tail, T: list[FloatArray], B: FloatArray) -> FloatArray:
+    """Rows of B, shape (r, q_T), times Lambda."""
+    scaled = np.empty_like(B)
+    for (k, J), start, factor in zip(tail.sizes, tail.offsets, T, strict=False):
+        block = B[:, start : start + k * J]
         if k == 1:
-            np.multiply(X[:, places], factor[0, 0], out=out[:, places])
+            scaled[:, start : start + J] = block * factor[0, 0]
         else:
-            block = X[:, places].reshape(len(X), k, -1)
-            out[:, places] = (factor.T @ block).reshape(len(X), -1, X.shape[2])
+            scaled[:, start : start + k * J] = (factor.T @ block.reshape(len(B), k, J)).reshape(len(B), -1)
+    return scaled
+
+
+def _scale_storage(tail: Tail, T: list[FloatArray], storage: FloatArray) -> FloatArray:
+    """Storage of Lambda' S Lambda on the pattern of S."""
+    scaled = np.zeros_like(storage)
+    for (s, t), positions in tail.coupled.items():
+        if T[s].size == T[t].size == 1:
+            scaled[positions] = T[s][0, 0] * T[t][0, 0] * storage[positions]
+        else:
+            scaled[positions] = T[s].T @ storage[positions] @ T[t]
+    if len(tail.core.columns):
+        tail.core.matrix(scaled)[:] = _scale_core(tail.core, T, tail.core.matrix(storage))
+    return scaled
+
+
+def _scale_core(core: Core, T: list[FloatArray], S: FloatArray) -> FloatArray:
+    """Lambda' S Lambda for the core, given by its lower triangle."""
+    if all(k == 1 for _, k in core.slices):
+        widths = [places.stop - places.start for places, _ in core.slices]
+        scale = np.repeat([factor[0, 0] for factor in T], widths)
+        scaled: FloatArray = S * scale
+        scaled *= scale[:, None]
+        return scaled
+    return _scale_rows(core, T, _scale_rows(core, T, _symmetric(S)).T)
+
+
+def _scale_rows(core: Core, T: list[FloatArray], X: FloatArray) -> FloatArray:
+    """Lambda' X for rows of the core, shape (m, r)."""
+    out = np.empty_like(X)
+    for (places, k), factor in zip(core.slices, T, strict=True):
+        block = X[places].reshape(k, -1)
+        out[places] = (factor.T @ block).reshape(-1, X.shape[1])
     return out
 
 
-def _scale_both(group: Group, T: list[FloatArray], S: FloatArray) -> FloatArray:
-    """Lambda' S Lambda for symmetric matrices given by their lower triangles."""
-    if all(k == 1 for _, k in group.slices):
-        widths = [places.stop - places.start for places, _ in group.slices]
-        scale = np.repeat([factor[0, 0] for factor in T], widths)
-        scaled: FloatArray = S * (scale[:, None] * scale)
-        return scaled
-    half = _scale_rows(group, T, _symmetric(S))
-    return _scale_rows(group, T, half.transpose(0, 2, 1))
-
-
 def _symmetric(S: FloatArray) -> FloatArray:
-    """Full matrices from lower triangles, shape (n_components, m, m)."""
+    """Full matrix from its lower triangle."""
     lower = np.tril(S, -1)
-    full: FloatArray = lower + lower.transpose(0, 2, 1)
-    m = S.shape[1]
-    full[:, np.arange(m), np.arange(m)] = S[:, np.arange(m), np.arange(m)]
+    full: FloatArray = lower + lower.T
+    np.fill_diagonal(full, np.diagonal(S))
     return full
