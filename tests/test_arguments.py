@@ -1,0 +1,232 @@
+"""The arguments of fit, refit and Control: what is refused, and in which words."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lmm
+from conftest import MODELS, fitted, frame
+
+FORMULA = MODELS["sleepstudy"][0]
+DATA = frame("sleepstudy")
+
+
+def refused(error=lmm.ArgumentError, *, formula=FORMULA, data=DATA, **options):
+    """The message of the error that the arguments raise."""
+    with pytest.raises(error) as caught:
+        lmm.fit(formula, data, **options)
+    assert isinstance(caught.value, lmm.LMMError)
+    assert isinstance(caught.value, ValueError)
+    return str(caught.value)
+
+
+# Unknown arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("REML", "reml"),
+        ("weigths", "weights"),
+        ("weight", "weights"),
+        ("offsets", "offset"),
+        ("na_actions", "na_action"),
+        ("Sigma", "sigma"),
+        ("controls", "control"),
+        ("starts", "start"),
+        ("contrast", "contrasts"),
+    ],
+)
+def test_unknown_argument_with_a_near_match(name, near):
+    message = refused(**{name: True})
+    assert f"the argument {name!r}" in message
+    assert f"did you mean {near!r}?" in message
+
+
+def test_unknown_argument_without_a_near_match():
+    message = refused(groups="Subject")
+    assert "'groups'" in message
+    assert "did you mean" not in message
+    for name in ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts"):
+        assert name in message
+
+
+def test_argument_errors_are_type_errors_too():
+    with pytest.raises(TypeError):
+        lmm.fit(FORMULA, DATA, nonsense=1)
+
+
+def test_options_are_keyword_only():
+    with pytest.raises(TypeError):
+        lmm.fit(FORMULA, DATA, False)
+
+
+# reml, sigma
+
+
+@pytest.mark.parametrize("reml", ["yes", "True", "ML", 1, 0, None, 1.0, [True]])
+def test_reml_is_true_or_false(reml):
+    message = refused(reml=reml)
+    assert "reml must be True (restricted maximum likelihood) or False (maximum likelihood)" in message
+    assert repr(reml) in message
+
+
+@pytest.mark.parametrize("reml", [np.True_, np.False_])
+def test_reml_of_numpy(reml):
+    assert lmm.fit(FORMULA, DATA, reml=reml).reml is bool(reml)
+
+
+@pytest.mark.parametrize("sigma", [-1, 0, 0.0, "a", "1", True, False, np.nan, np.inf, -np.inf, [1.0], 1j])
+def test_sigma_is_a_positive_number(sigma):
+    message = refused(sigma=sigma)
+    assert "sigma must be a positive number" in message
+    assert repr(sigma) in message
+
+
+@pytest.mark.parametrize("sigma", [25, 25.0, np.float64(25), np.int64(25)])
+def test_sigma_of_any_real_type(sigma):
+    fit = lmm.fit(FORMULA, DATA, sigma=sigma)
+    assert fit.sigma == pytest.approx(25.0, rel=1e-14)
+    assert fit.deviance == pytest.approx(lmm.fit(FORMULA, DATA, sigma=25.0).deviance, rel=1e-14)
+
+
+# start
+
+
+@pytest.mark.parametrize("start", [[1.0], [1.0, 0.0], [1.0, 0.0, 1.0, 0.0], [[1.0, 0.0, 1.0]], 1.0, []])
+def test_start_of_another_size(start):
+    assert "start must hold 3 finite numbers" in refused(start=start)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_start_that_is_not_finite(bad):
+    assert "start must hold 3 finite numbers" in refused(start=[1.0, bad, 1.0])
+
+
+def test_start_at_the_optimum_takes_hardly_any_step():
+    best = fitted("sleepstudy", reml=True)
+    again = lmm.fit(FORMULA, DATA, start=best.theta)
+    assert again.optimum.n_evaluations <= 3
+    np.testing.assert_allclose(again.deviance, best.deviance, rtol=1e-13)
+
+
+def test_start_is_not_changed():
+    start = np.array([1.0, 0.1, 0.5])
+    lmm.fit(FORMULA, DATA, start=start)
+    assert start.tolist() == [1.0, 0.1, 0.5]
+
+
+def test_start_may_be_any_sequence():
+    expected = fitted("sleepstudy", reml=True).deviance
+    for start in ([1, 0, 1], (1.0, 0.0, 1.0), pd.Series([1.0, 0.0, 1.0]), np.array([1, 0, 1])):
+        assert lmm.fit(FORMULA, DATA, start=start).deviance == pytest.approx(expected, rel=1e-12)
+
+
+# control
+
+
+@pytest.mark.parametrize("control", [{"max_evaluations": 10}, "fast", 1e-8, lmm.Control])
+def test_control_of_another_type(control):
+    message = refused(control=control)
+    assert "control must be an lmm.Control" in message
+    assert "lmm.Control(tolerance=1e-10)" in message
+
+
+def test_control_is_frozen():
+    with pytest.raises(AttributeError):
+        lmm.Control().tolerance = 1.0
+
+
+def test_looser_tolerance_stops_earlier():
+    loose = lmm.fit(FORMULA, DATA, control=lmm.Control(tolerance=1e-2))
+    best = fitted("sleepstudy", reml=True)
+    assert loose.converged
+    assert loose.optimum.n_evaluations < best.optimum.n_evaluations
+    assert 0.0 <= loose.deviance - best.deviance <= 2e-2
+
+
+def test_refit_keeps_the_control():
+    control = lmm.Control(tolerance=1e-6)
+    fit = lmm.fit(FORMULA, DATA, control=control)
+    assert fit.refit(DATA["Reaction"] + 1.0).control == control
+
+
+# na_action, weights, offset
+
+
+@pytest.mark.parametrize("na_action", ["ignore", "omit", None, True])
+def test_unknown_na_action(na_action):
+    message = refused(lmm.LMMError, na_action=na_action)
+    assert '"drop"' in message
+    assert '"raise"' in message
+    assert repr(na_action) in message
+
+
+@pytest.mark.parametrize("argument", ["weights", "offset"])
+def test_unknown_column_as_argument(argument):
+    message = refused(lmm.DataError, **{argument: "Dayz"})
+    assert "'Dayz'" in message
+    assert "'Days'" in message
+    assert argument in message
+
+
+@pytest.mark.parametrize("argument", ["weights", "offset"])
+@pytest.mark.parametrize("values", [np.ones(179), np.ones((180, 2)), 2.0])
+def test_argument_of_another_length(argument, values):
+    message = refused(lmm.DataError, **{argument: values})
+    assert f"The {argument} must be a column name or one number for each of the 180 rows" in message
+
+
+@pytest.mark.parametrize("argument", ["weights", "offset"])
+def test_infinite_argument(argument):
+    values = np.ones(180)
+    values[7] = np.inf
+    message = refused(lmm.DataError, **{argument: values})
+    assert argument in message
+    assert "row 7" in message
+
+
+def test_negative_weight():
+    weights = np.ones(180)
+    weights[5] = -2.0
+    message = refused(lmm.DataError, weights=weights)
+    assert "must not be negative" in message
+    assert "Row 5" in message
+    assert "-2" in message
+
+
+def test_weights_all_zero():
+    assert "all zero" in refused(lmm.DataError, weights=np.zeros(180))
+
+
+def test_missing_weights_and_offsets_drop_their_rows():
+    values = np.ones(180)
+    values[[3, 9]] = np.nan
+    for argument in ("weights", "offset"):
+        assert lmm.fit(FORMULA, DATA, **{argument: values}).nobs == 178
+        assert "2 of 180" in refused(lmm.DataError, na_action="raise", **{argument: values})
+
+
+@pytest.mark.parametrize("labels", ["Subject", np.array(["a"] * 180)])
+def test_weights_that_are_labels(labels):
+    assert "numbers" in refused(lmm.DataError, weights=labels)
+
+
+# refit
+
+
+def test_refit_of_a_constant():
+    with pytest.raises(lmm.ModelError):
+        fitted("sleepstudy", reml=True).refit(np.ones(180))
+
+
+def test_warnings_can_be_filtered_by_type():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", lmm.LMMWarning)
+        assert lmm.fit(MODELS["dyestuff2"][0], frame("dyestuff2")).is_singular
+    assert issubclass(lmm.SingularFitWarning, lmm.LMMWarning)
+    assert issubclass(lmm.ConvergenceWarning, lmm.LMMWarning)
+    assert issubclass(lmm.LMMWarning, UserWarning)
