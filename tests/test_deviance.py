@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
 from lmm.crossproducts import Block, cross_products
@@ -45,6 +46,10 @@ class Problem:
             start += covariance.n_theta
             found.append(T @ T.T)
         return found
+
+    @property
+    def n_blocks(self):
+        return len(self.blocks)
 
     @property
     def n_theta(self):
@@ -223,9 +228,35 @@ CRITERIA = [
 ]
 
 
-@pytest.fixture(params=DESIGNS)
-def problem(request):
-    return DESIGNS[request.param]()
+# The tail is laid out by its size; these thresholds lay a small one out as if it were large.
+STAGED = {"tail.FEW_LEVELS": 0, "tail.CROWDED": 10.0, "elimination.FEW_LEVELS": 0, "elimination.DENSE": 10.0}
+LAYOUTS = {
+    "dense": {},
+    "staged": STAGED,
+    "staged-and-core": STAGED | {"elimination.FEW_LEVELS": 8, "tail.SMALL": 0},
+    "large": STAGED
+    | {
+        "elimination.MAX_STAGES": 2,
+        "tail.SMALL": 0,
+        "tail.MANY_PAIRS": 0,
+        "tail.PAIRS_AT_A_TIME": 5,
+        "tailfactor.CHUNK": 30,
+    },
+}
+CASES = [
+    (name, layout)
+    for name, design in DESIGNS.items()
+    for layout in LAYOUTS
+    if not LAYOUTS[layout] or design().n_blocks > 1
+]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def problem(request, monkeypatch):
+    name, layout = request.param
+    for threshold, value in LAYOUTS[layout].items():
+        monkeypatch.setattr(f"lmm.{threshold}", value)
+    return DESIGNS[name]()
 
 
 def inner(problem, seed=0):
@@ -251,6 +282,20 @@ POINTS = [
     pytest.param(boundary, id="boundary"),
     pytest.param(lambda problem: np.zeros(problem.n_theta), id="zero"),
 ]
+
+
+def test_layouts_are_what_they_are_called(monkeypatch):
+    stages = {}
+    for layout, thresholds in LAYOUTS.items():
+        with monkeypatch.context() as patch:
+            for threshold, value in thresholds.items():
+                patch.setattr(f"lmm.{threshold}", value)
+            tail = DESIGNS["crossed_within_nested"]().deviance(reml=True).tail
+        stages[layout] = len(tail.stages)
+        assert sparse.issparse(tail.A_T1) is ("tail.SMALL" in thresholds)
+    assert stages["dense"] == 0
+    assert 0 < stages["staged-and-core"] < stages["staged"]
+    assert 0 < stages["large"] < stages["staged"]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -427,6 +472,21 @@ def test_cross_products_of_different_models_do_not_add_up():
     )
     with pytest.raises(ValueError, match="same effects and the same levels"):
         one + other
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("theta", [0.0, 0.5])
+def test_levels_without_rows(k, theta):
+    # As in a chunk of rows, before the chunks with those levels are added.
+    rng = np.random.default_rng(1)
+    codes = [rng.permutation(np.arange(12) % J) for J in (4, 3)]
+    columns = np.column_stack([np.ones(12), rng.normal(size=(12, k - 1))])
+    blocks = [Block(codes[0], 6, columns), Block(codes[1], 5, columns)]
+    problem = Problem(blocks, [U(k), U(k)], np.ones((12, 1)), rng.normal(size=12))
+    at = problem.deviance(reml=True).evaluate(np.tile(U(k).from_root(theta * np.eye(k)), 2))
+    dense = Dense(problem, [theta**2 * np.eye(k)] * 2, reml=True)
+    assert_close(at.value, dense.value, VALUE)
+    assert_close(at.gradient, differences(problem, at.theta, reml=True), DIFFERENCE)
 
 
 # Random small designs
