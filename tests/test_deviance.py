@@ -48,10 +48,6 @@ class Problem:
         return found
 
     @property
-    def n_blocks(self):
-        return len(self.blocks)
-
-    @property
     def n_theta(self):
         return sum(covariance.n_theta for covariance in self.covariances)
 
@@ -243,12 +239,8 @@ LAYOUTS = {
         "tailfactor.CHUNK": 30,
     },
 }
-CASES = [
-    (name, layout)
-    for name, design in DESIGNS.items()
-    for layout in LAYOUTS
-    if not LAYOUTS[layout] or design().n_blocks > 1
-]
+TAILS = ("three_crossed", "crossed_slopes", "crossed_stacked", "nested_three_slopes", "crossed_within_nested")
+CASES = [(name, "dense") for name in DESIGNS] + [(name, layout) for name in TAILS for layout in list(LAYOUTS)[1:]]
 
 
 @pytest.fixture(params=CASES, ids="-".join)
