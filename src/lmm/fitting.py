@@ -20,7 +20,7 @@ from lmm.factors import GroupingFactor, grouping_factors
 from lmm.formula import parse_formula
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
-from lmm.optimize import Control, Optimum, minimize
+from lmm.optimize import Control, Optimum, find_optimum
 from lmm.standardize import Basis, standardize
 from lmm.start import moment_start
 
@@ -164,7 +164,7 @@ def fit_design(
         sigma=None if sigma is None else sigma / basis.scale,
     )
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
-    optimum = minimize(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
     model = FittedModel(design, factors, deviance, basis, optimum, control)
     _warn(model, optimum)
     return model

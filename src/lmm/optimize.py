@@ -13,11 +13,12 @@ needs no scale for the parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.errors import ModelError
 from lmm.linalg import FloatArray
 
 # A step that shrinks a column of T to less than this share of itself, or reverses it, sets the column to zero at once.
@@ -26,8 +27,17 @@ VANISHING = 0.1
 SUFFICIENT = 1e-4
 # A step that promised less than this, in units of the deviance, was short enough to learn the curvature from.
 SHORT_STEP = 1e-4
-# The curvature seen along a step corrects the computed one while their ratio lies in this range.
-SECANT_RANGE = (0.2, 5.0)
+# Newton steps that leave more than this share of the promised decrease show that the computed curvature is wrong.
+SLOW = 0.5
+# Curvature seen along a step, as a share of the computed one, below which the step teaches nothing.
+LEAST_CURVATURE = 1e-4
+# Relative standard deviations from which the search is repeated, and the number of rows up to which it is.
+RESTARTS = (0.3, 3.0)
+FEW_ROWS = 5_000
+# Rounding error of a sum of squares, relative.
+ROUNDING = 1e-14
+# The most that one backtracking step shortens a Newton step.
+SHRINK = 0.1
 # Share of a Newton step below which backtracking gives up.
 SHORTEST = 1e-8
 
@@ -78,6 +88,7 @@ class Optimum:
         Least eigenvalue of df/dSigma on the null space of T: not negative at an optimum, inf inside.
     converged : bool
     n_evaluations : int
+        Evaluations of the deviance, those of repeated searches included.
     trace : tuple of Step
         Deviance and promised decrease at each step.
     """
@@ -137,6 +148,31 @@ class _Escape:
     curvature: float
 
 
+def find_optimum(deviance: ProfiledDeviance, start: FloatArray, control: Control, *, shift: float = 0.0) -> Optimum:
+    """
+    Minimise the profiled deviance, and look for a second minimum where the first lies on the boundary of a small model.
+
+    A likelihood of few data may have one minimum with a variance of zero and another, lower or higher, without. The
+    search is then repeated from smaller and larger variances, and the lowest minimum counts.
+
+    Parameters
+    ----------
+    deviance, start, control, shift
+        As for `minimize`.
+    """
+    best = minimize(deviance, start, control, shift=shift)
+    if not best.on_boundary or deviance.cross.n > FEW_ROWS:
+        return best
+    n_evaluations = best.n_evaluations
+    for sd in RESTARTS:
+        theta = np.concatenate([cov.from_root(sd * np.eye(cov.size)) for cov in deviance.covariances])
+        other = minimize(deviance, theta, control, shift=shift)
+        n_evaluations += other.n_evaluations
+        if other.value < best.value - _noise(deviance, best.evaluation):
+            best = other
+    return replace(best, n_evaluations=n_evaluations)
+
+
 def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *, shift: float = 0.0) -> Optimum:
     """
     Minimise the profiled deviance from a starting point.
@@ -153,9 +189,9 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
     at = deviance.evaluate(_land(deviance, start, start))
     n_evaluations = 1
     trace: list[Step] = []
-    previous: Evaluation | None = None
+    memory = _Memory()
     while True:
-        step, decrement = _newton_step(deviance, at, previous)
+        step, decrement = _newton_step(deviance, at, memory)
         escape = _escape(deviance, at)
         trace.append(Step(at.value + shift, decrement))
         converged = decrement <= control.tolerance and escape.gain <= control.tolerance
@@ -170,7 +206,8 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
             # Rounding errors of the deviance hide any further decrease.
             converged = max(decrement, escape.gain) <= _noise(deviance, at)
             break
-        previous, at = (at if decrement < SHORT_STEP else None), found
+        memory.learn(at, found, decrement)
+        at = found
     return Optimum(
         theta=at.theta,
         evaluation=at,
@@ -202,11 +239,53 @@ def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> Float
     return np.concatenate(landed)
 
 
-def _newton_step(deviance: ProfiledDeviance, at: Evaluation, previous: Evaluation | None) -> tuple[FloatArray, float]:
+@dataclass
+class _Memory:
+    """
+    What recent steps have shown of the curvature.
+
+    The average information tends to the Hessian with the amount of data only; where the random effects are far from
+    their model (a mean that the fixed effects lack) it may be wrong by an order of magnitude. Then, and close to the
+    optimum, the changes of the gradient over the last steps correct it (BFGS updates).
+
+    Attributes
+    ----------
+    steps : list of (ndarray (m,), ndarray (m,))
+        Last steps and the changes of the gradient over them.
+    promised : float
+        Decrease that a Newton step with the computed curvature alone promised at the last point.
+    slow : bool
+        Whether the last such step left most of what it promised.
+    """
+
+    steps: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
+    promised: float = np.inf
+    slow: bool = False
+
+    def learn(self, old: Evaluation, new: Evaluation, decrement: float) -> None:
+        """Keep a step that is worth learning from."""
+        if not self.slow and decrement >= SHORT_STEP:
+            self.steps.clear()
+            return
+        self.steps.append((new.theta - old.theta, new.gradient - old.gradient))
+        del self.steps[: -2 * len(new.theta)]
+
+    def correct(self, B: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Update the computed curvature B, shape (m, m), by the steps in memory."""
+        promised = 0.5 * float(gradient @ np.linalg.lstsq(B, gradient, rcond=1e-10)[0])
+        self.slow = promised > SLOW * self.promised
+        self.promised = promised
+        for moved, change in self.steps:
+            predicted = B @ moved
+            curvature, observed = float(moved @ predicted), float(moved @ change)
+            if observed > LEAST_CURVATURE * curvature > 0.0:
+                B = B - np.outer(predicted, predicted) / curvature + np.outer(change, change) / observed
+        return B
+
+
+def _newton_step(deviance: ProfiledDeviance, at: Evaluation, memory: _Memory) -> tuple[FloatArray, float]:
     """Newton step in theta, cut to a length the quadratic model may be trusted for, and the decrease it promises."""
-    B = deviance.curvature(at)
-    if previous is not None:
-        B = _secant(B, at.theta - previous.theta, at.gradient - previous.gradient)
+    B = memory.correct(deviance.curvature(at), at.gradient)
     values, vectors = np.linalg.eigh(B)
     floor = 1e-10 * max(float(values[-1]), 1e-10)
     slopes = vectors.T @ at.gradient
@@ -215,20 +294,6 @@ def _newton_step(deviance: ProfiledDeviance, at: Evaluation, previous: Evaluatio
     longest = float(np.abs(step).max())
     limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
     return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
-
-
-def _secant(B: FloatArray, moved: FloatArray, change: FloatArray) -> FloatArray:
-    """
-    Correct B by what the last step has shown (BFGS): the gradient changed by ``change`` over the step ``moved``.
-
-    The average information converges to the Hessian with the amount of data only; along the slowest direction, which is
-    the one of the last step, the change of the gradient tells the rest.
-    """
-    predicted = B @ moved
-    curvature, observed = float(moved @ predicted), float(moved @ change)
-    if not SECANT_RANGE[0] * curvature < observed < SECANT_RANGE[1] * curvature:
-        return B
-    return B - np.outer(predicted, predicted) / curvature + np.outer(change, change) / observed
 
 
 def _search(
@@ -240,15 +305,19 @@ def _search(
     share = 1.0
     used = 0
     while share > SHORTEST:
-        new = deviance.evaluate(_land(deviance, at.theta, at.theta + share * step))
         used += 1
+        try:
+            new = deviance.evaluate(_land(deviance, at.theta, at.theta + share * step))
+        except ModelError:  # so far out that rounding errors swallow the residual; nearer it may be estimable
+            share *= SHRINK
+            continue
         if new.value <= at.value + SUFFICIENT * share * slope:
             return new, used
         if decrement <= noise:
             # The values cannot tell; the gradients can.
-            return (new, used) if _newton_step(deviance, new, at)[1] < decrement else (None, used)
+            return (new, used) if _newton_step(deviance, new, _Memory())[1] < decrement else (None, used)
         excess = new.value - at.value - share * slope
-        share *= min(max(-0.5 * share * slope / excess, 0.1), 0.5)
+        share *= min(max(-0.5 * share * slope / excess, SHRINK), 0.5)
     return None, used
 
 
@@ -286,5 +355,10 @@ def _leave_boundary(deviance: ProfiledDeviance, at: Evaluation, escape: _Escape)
 
 
 def _noise(deviance: ProfiledDeviance, at: Evaluation) -> float:
-    """Size of the rounding errors of the deviance."""
-    return 1e-13 * max(abs(at.value), float(deviance.cross.n))
+    """
+    Size of the rounding errors of the deviance.
+
+    rho^2 is what the eliminations leave of y'y, so its relative error grows with the share that they take away.
+    """
+    reduction = float(deviance.cross.A_BB[-1, -1]) / at.rho2
+    return ROUNDING * max(abs(at.value), deviance.nu * reduction)
