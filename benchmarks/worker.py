@@ -1,0 +1,121 @@
+"""
+Measure one package on one workload, in a process of its own: started by the other scripts, not by hand.
+
+Arguments: package (lmm or mixedlm), kind (fit, predict, import or phases), folder of the data, formula, reml (1 or 0),
+seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the new data. Prints lines
+``name: values``. Needs numpy and pandas only, beside the package.
+"""
+
+import gc
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Repeats in one process, at most.
+MANY = 200
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024.0
+    return float("nan")
+
+
+def fitter(package: str, formula: str, data: Any, *, reml: bool) -> Callable[[], Any]:  # noqa: ANN401
+    """Give a function that fits the model once."""
+    if package == "lmm":
+        import lmm  # noqa: PLC0415
+
+        return lambda: lmm.fit(formula, data, reml=reml)
+    import mixedlm  # noqa: PLC0415
+
+    # This package reads powers as Python does.
+    return lambda: mixedlm.lmer(formula.replace("^", "**"), data, REML=reml)
+
+
+def timed(call: Callable[[], Any], seconds: float, long: float) -> tuple[list[float], Any]:
+    """Times of repeated calls after a warm-up, and the last result; a long call is not repeated."""
+    start = time.perf_counter()
+    result = call()
+    first = time.perf_counter() - start
+    if first >= long:
+        return [first], result
+    times: list[float] = []
+    gc.collect()
+    while not times or (sum(times) < seconds and len(times) < MANY):
+        result = None  # the memory of one fit is free before the next, as in a session that fits one model
+        start = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - start)
+    return times, result
+
+
+def measure_fit(package: str, call: Callable[[], Any], seconds: float, long: float) -> dict[str, list[Any]]:
+    """Times, objective and evaluations of a fit."""
+    times, model = timed(call, seconds, long)
+    evaluations = model.optimum.n_evaluations if package == "lmm" else model.function_evals
+    return {
+        "seconds": times,
+        "objective": [model.deviance],
+        "evaluations": [evaluations],
+        "converged": [int(model.converged)],
+    }
+
+
+def measure_predict(
+    call: Callable[[], Any],
+    newdata: Any,  # noqa: ANN401
+    seconds: float,
+    long: float,
+) -> dict[str, list[Any]]:
+    """Times of a prediction and the mean square of what is predicted."""
+    model = call()
+    times, mean = timed(lambda: model.predict(newdata), seconds, long)
+    return {"seconds": times, "objective": [float((mean**2).mean())]}
+
+
+def measure_import(package: str) -> dict[str, list[Any]]:
+    """Time until the fitting function is at hand."""
+    start = time.perf_counter()
+    if package == "lmm":
+        from lmm import fit  # noqa: F401, PLC0415
+    else:
+        from mixedlm import lmer  # noqa: F401, PLC0415
+    return {"seconds": [time.perf_counter() - start]}
+
+
+def measure(arguments: list[str]) -> dict[str, list[Any]]:
+    """Do what the arguments say."""
+    package, kind, folder, formula, reml, seconds, long, new_folder = arguments
+    if kind == "import":
+        return measure_import(package)
+    import exchange  # noqa: PLC0415 - it imports numpy and pandas, whose time belongs to the import
+
+    call = fitter(package, formula, exchange.read(Path(folder)), reml=reml == "1")
+    if kind == "predict":
+        return measure_predict(call, exchange.read(Path(new_folder)), float(seconds), float(long))
+    if kind == "phases":
+        import phases  # noqa: PLC0415
+
+        return phases.measure_phases(call, float(seconds), float(long))
+    return measure_fit(package, call, float(seconds), float(long))
+
+
+def main() -> None:
+    """Print the measurements."""
+    warnings.simplefilter("ignore")
+    try:
+        found = measure(sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 - a failure of the package under test is a result
+        found = {"failure": [type(error).__name__, *str(error).split()]}
+    for name, values in {**found, "memory": [peak_memory()]}.items():
+        print(f"{name}:", *(repr(value) if isinstance(value, float) else value for value in values))
+
+
+if __name__ == "__main__":
+    main()
