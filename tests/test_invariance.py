@@ -443,9 +443,31 @@ def test_two_levels(reml):
 
 
 @METHODS
-@pytest.mark.parametrize("noise", [0.1, 1e-3])
+def test_nearly_saturated(reml):
+    # 26 rows for 12 pairs of effects and two coefficients.
+    rng = np.random.default_rng(14)
+    g = np.concatenate([np.repeat(np.arange(12), 2), [0, 1]])
+    x = rng.normal(size=26)
+    b = rng.normal(size=(12, 2))
+    data = pd.DataFrame({"y": b[g, 0] + b[g, 1] * x + 0.1 * rng.normal(size=26), "x": x, "g": g})
+    assert_optimal("y ~ x + (x|g)", data, reml=reml)
+
+
+@METHODS
+@pytest.mark.parametrize("formula", ["y ~ x + (x|g)", "z ~ x + (1|g)"])
+@pytest.mark.parametrize("noise", [1e-2, 3e-4, 1e-4])
+def test_little_residual_variation_converges(noise, formula, reml):
+    rng = np.random.default_rng(15)
+    g, x, b = np.repeat(np.arange(15), 6), np.tile(np.arange(6.0), 15), rng.normal(size=(15, 2))
+    e = noise * rng.normal(size=90)
+    data = pd.DataFrame({"y": b[g, 0] + (1 + b[g, 1]) * x + e, "z": b[g, 0] + x + e, "x": x, "g": g})
+    assert fit_quietly(formula, data, reml=reml).converged  # a ConvergenceWarning is an error here
+
+
+@METHODS
+@pytest.mark.parametrize("noise", [0.1, 1e-2, 1e-3])
 def test_little_residual_variation(noise, reml):
-    # Standard deviations between groups of ten and of a thousand times the residual one.
+    # Standard deviations between groups of ten to a thousand times the residual one.
     rng = np.random.default_rng(15)
     g = np.repeat(np.arange(15), 6)
     x = np.tile(np.arange(6.0), 15)
