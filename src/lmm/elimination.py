@@ -27,6 +27,8 @@ DENSE = 0.2
 # A stage takes levels with up to this many times the smallest number of neighbours, and a few more.
 DEGREE_FACTOR, DEGREE_EXTRA = 1.5, 2
 MAX_STAGES = 300
+# Connections above which the elimination stops looking for sparsity.
+MAX_EDGES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def plan_elimination(n_levels: int, edges: IntArray) -> Plan:
         n_alive = int(alive.sum())
         if n_alive <= FEW_LEVELS and (len(edges) or not n_alive):
             break
-        if len(edges) > DENSE * n_alive**2 / 2 or len(stages) == MAX_STAGES:
+        if len(edges) > min(DENSE * n_alive**2 / 2, MAX_EDGES) or len(stages) == MAX_STAGES:
             break
         u, v = edges // n_levels, edges % n_levels
         chosen = _independent(alive, u, v, rng)

@@ -315,7 +315,7 @@ class FittedModel:
         Raises
         ------
         ModelError
-            When the dense matrix would need more than 1 GiB.
+            When the dense matrices would need more memory than the machine has.
 
         References
         ----------

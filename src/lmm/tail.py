@@ -22,6 +22,7 @@ from scipy import sparse
 
 from lmm.elimination import LevelStage, Plan, dense_plan, pairs_by_owner, plan_elimination
 from lmm.linalg import FloatArray, IntArray, sum_by
+from lmm.memory import require_memory
 
 Matrix = FloatArray | sparse.csr_array | sparse.csc_array
 
@@ -32,6 +33,9 @@ CROWDED = 0.5
 SMALL = 20_000
 # Above this many pairs the map stays ordered by level, which is slower to apply and needs no second copy to build.
 MANY_PAIRS = 20_000_000
+# Matrices of the size of the core that exist at once, and bytes for each pair of the map.
+COPIES_OF_CORE = 7
+BYTES_PER_PAIR = 12
 # Pairs that are formed at a time.
 PAIRS_AT_A_TIME = 4_000_000
 
@@ -213,7 +217,9 @@ def build_tail(
     within : mapping of (int, int) to Incidence
         Cross-products of tail blocks s <= t; for s = t each level meets itself.
     """
-    layout = _Layout(sizes, *_plan(first[1], sizes, with_first, within))
+    plan, edges = _plan(first[1], sizes, with_first, within)
+    _require_memory(first, sizes, with_first, plan)
+    layout = _Layout(sizes, plan, edges)
     entries = _own_entries(sizes, layout.offsets, within)
     A_TT = np.zeros(layout.size)
     A_TT[layout.position(entries.rows, entries.columns)] = entries.values
@@ -235,6 +241,25 @@ def build_tail(
         multiplicity=layout.multiplicity(),
         A_T1=_dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=(q, k * J))),
         schur_map=_schur_map(first, layout, levels, columns, meetings),
+    )
+
+
+def _require_memory(
+    first: tuple[int, int], sizes: tuple[tuple[int, int], ...], with_first: tuple[Incidence, ...], plan: Plan
+) -> None:
+    """Refuse a dense core, or a map from D to S, that would not fit."""
+    level_of_core = np.searchsorted(np.cumsum([J for _, J in sizes]), plan.core, side="right")
+    core = float(np.array([k for k, _ in sizes])[level_of_core].sum())
+    counts = sum(
+        np.bincount(incidence.rows, minlength=first[1]) * float(k)
+        for incidence, (k, _) in zip(with_first, sizes, strict=True)
+    )
+    n_pairs = float(np.sum(counts * (counts + 1) / 2)) * first[0] * (first[0] + 1) / 2
+    require_memory(
+        8.0 * COPIES_OF_CORE * core**2 + BYTES_PER_PAIR * n_pairs,
+        f"the random effects, of which {core:.0f} are coupled to all others (a dense matrix of that order) and "
+        f"{n_pairs:.0f} pairs meet in a level of the largest factor,",
+        "Fewer levels of the smaller factors, or fewer effects per level, need less",
     )
 
 

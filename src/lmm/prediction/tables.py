@@ -9,14 +9,14 @@ import pandas as pd
 from scipy import sparse, special
 from scipy.linalg import cho_factor, cho_solve
 
-from lmm.errors import ModelError
 from lmm.linalg import FloatArray
+from lmm.memory import require_memory
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# The largest dense matrix that is built without a word, in bytes.
-LARGEST = 2**30
+# Dense matrices of that size that exist at once.
+COPIES = 4
 
 
 def random_effects_table(model: FittedModel, level: float) -> pd.DataFrame:
@@ -44,12 +44,11 @@ def joint_covariance(model: FittedModel) -> pd.DataFrame:
     """Covariance of (beta-hat, b-hat - b); see `FittedModel.joint_cov`."""
     p = len(model.design.names)
     q = sum(factor.n_levels * len(factor.effects) for factor in model.factors)
-    size = 8 * (p + q) ** 2
-    if size > LARGEST:
-        raise ModelError(
-            f"the joint covariance of {p} fixed and {q} random effects would need {size / 2**30:.1f} GiB; "
-            "predict(interval=...) and random_effects_cov give the parts of it without forming it"
-        )
+    require_memory(
+        8.0 * COPIES * (p + q) ** 2,
+        f"the joint covariance of {p} fixed and {q} random effects",
+        "predict(interval=...) and random_effects_cov give the parts of it without forming it",
+    )
     weights = model.design.weights
     root = np.ones(model.nobs) if weights is None else np.sqrt(weights)
     Lambda = model.Lambda
