@@ -1,6 +1,9 @@
 """The arguments of fit, refit and Control: what is refused, and in which words."""
 
+import copy
+import pickle
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -85,11 +88,26 @@ def test_sigma_is_a_positive_number(sigma):
     assert repr(sigma) in message
 
 
-@pytest.mark.parametrize("sigma", [25, 25.0, np.float64(25), np.int64(25)])
+@pytest.mark.parametrize("sigma", [25, 25.0, np.float64(25), np.int64(25), np.float32(25), Fraction(25)])
 def test_sigma_of_any_real_type(sigma):
     fit = lmm.fit(FORMULA, DATA, sigma=sigma)
-    assert fit.sigma == pytest.approx(25.0, rel=1e-14)
-    assert fit.deviance == pytest.approx(lmm.fit(FORMULA, DATA, sigma=25.0).deviance, rel=1e-14)
+    assert fit.sigma == 25.0
+    assert type(fit.sigma) is float
+    assert type(fit.deviance) is float
+    assert fit.deviance == lmm.fit(FORMULA, DATA, sigma=25.0).deviance
+
+
+@pytest.mark.filterwarnings("ignore::lmm.SingularFitWarning")
+@pytest.mark.parametrize("sigma", [25.0, 1.0, 0.1, 1 / 3, 17.3])
+def test_known_sigma_comes_back_as_given(sigma):
+    data = DATA.assign(Reaction=DATA["Reaction"] / 7.0)
+    fit = lmm.fit(FORMULA, data, sigma=sigma)
+    again = fit.refit(data["Reaction"] + np.sin(np.arange(180.0)))
+    for model in (fit, again, again.refit(data["Reaction"]), copy.deepcopy(fit), pickle.loads(pickle.dumps(fit))):  # noqa: S301 - our own bytes
+        assert model.known_sigma == sigma
+        assert model.sigma == sigma
+        assert model.variance_components["sdcor"].iloc[-1] == sigma
+    assert fitted("sleepstudy", reml=True).known_sigma is None
 
 
 # start
@@ -103,6 +121,25 @@ def test_start_of_another_size(start):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_start_that_is_not_finite(bad):
     assert "start must hold 3 finite numbers" in refused(start=[1.0, bad, 1.0])
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "abc",
+        ["a", "b", "c"],
+        ["1", "0", "1"],
+        {"theta": 1.0},
+        {1.0, 2.0, 3.0},
+        [1j, 0, 1],
+        [[1.0], [0.0, 1.0]],
+        object(),
+    ],
+)
+def test_start_that_is_no_numbers(start):
+    message = refused(start=start)
+    assert "start must hold 3 finite numbers" in message
+    assert repr(start) in message
 
 
 def test_start_at_the_optimum_takes_hardly_any_step():
@@ -132,6 +169,25 @@ def test_control_of_another_type(control):
     message = refused(control=control)
     assert "control must be an lmm.Control" in message
     assert "lmm.Control(tolerance=1e-10)" in message
+
+
+@pytest.mark.parametrize("tolerance", [0, 0.0, -1e-8, np.nan, np.inf, "1e-8", None, True, [1e-8], 1j])
+def test_tolerance_is_a_positive_number(tolerance):
+    with pytest.raises(lmm.ArgumentError, match="tolerance must be a positive number") as caught:
+        lmm.Control(tolerance=tolerance)
+    assert repr(tolerance) in str(caught.value)
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, 300.0, "300", None, True, np.inf, [300]])
+def test_max_evaluations_is_a_whole_number(most):
+    with pytest.raises(lmm.ArgumentError, match="max_evaluations must be an integer, 1 or more") as caught:
+        lmm.Control(max_evaluations=most)
+    assert repr(most) in str(caught.value)
+
+
+def test_control_of_numpy():
+    control = lmm.Control(tolerance=np.float32(1e-6), max_evaluations=np.int64(40))
+    assert lmm.fit(FORMULA, DATA, control=control).converged
 
 
 def test_control_is_frozen():
@@ -217,9 +273,95 @@ def test_weights_that_are_labels(labels):
 # refit
 
 
+@pytest.mark.parametrize(
+    "y", ["abc", ["a"] * 180, ["1"] * 180, {"y": 1.0}, {1.0}, [1j] * 180, [[1.0], [1.0, 2.0]], object()]
+)
+def test_refit_of_what_is_no_numbers(y):
+    with pytest.raises(lmm.DataError) as caught:
+        fitted("sleepstudy", reml=True).refit(y)
+    assert "refit needs one response for each of the 180 rows used, numbers in an array" in str(caught.value)
+    assert type(y).__name__ in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "y", [pd.Series(["a"] * 180), pd.Series(["a"] * 180, dtype="category"), pd.Series([None] * 180)]
+)
+def test_refit_of_labels(y):
+    with pytest.raises(lmm.DataError):
+        fitted("sleepstudy", reml=True).refit(y)
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "float32", object, np.longdouble])
+def test_refit_of_any_real_type(dtype):
+    y = np.round(DATA["Reaction"])
+    expected = fitted("sleepstudy", reml=True).refit(y).deviance
+    assert fitted("sleepstudy", reml=True).refit(pd.Series(y).astype(dtype)).deviance == expected
+
+
 def test_refit_of_a_constant():
     with pytest.raises(lmm.ModelError):
         fitted("sleepstudy", reml=True).refit(np.ones(180))
+
+
+# predict, simulate, random_effects_table
+
+
+@pytest.mark.parametrize("level", [0, 1, 0.0, 1.0, 2, -0.5, 95, np.nan, np.inf, "x", "0.95", None, True, [0.95], 1j])
+def test_level_lies_between_zero_and_one(level):
+    fit = fitted("sleepstudy", reml=True)
+    for call in (
+        lambda: fit.random_effects_table(level=level),
+        lambda: fit.predict(level=level),
+        lambda: fit.predict(interval="confidence", level=level),
+    ):
+        with pytest.raises(lmm.ArgumentError, match="level must be a number strictly between 0 and 1") as caught:
+            call()
+        assert repr(level) in str(caught.value)
+
+
+@pytest.mark.parametrize("n", [2.5, 2.0, "2", None, True, -1, [2], np.nan])
+def test_number_of_simulated_responses(n):
+    with pytest.raises(lmm.ArgumentError, match="n must be a whole number") as caught:
+        fitted("sleepstudy", reml=True).simulate(n)
+    assert repr(n) in str(caught.value)
+
+
+@pytest.mark.parametrize("random", [True, False, None, "all", "Subject", ["new"], np.array(["new", "new"])])
+def test_simulated_random_effects_are_new_or_conditional(random):
+    with pytest.raises(lmm.ArgumentError, match=r'random must be "new" .* or "conditional"') as caught:
+        fitted("sleepstudy", reml=True).simulate(random=random)
+    assert repr(random) in str(caught.value)
+
+
+@pytest.mark.parametrize("rng", ["a", -1, 1.0, True, [1, 2], np.random.RandomState(1)])
+def test_rng_is_a_seed_or_a_generator(rng):
+    with pytest.raises(lmm.ArgumentError, match=r"rng must be None, a seed .* or a numpy\.random\.Generator") as caught:
+        fitted("sleepstudy", reml=True).simulate(rng=rng)
+    assert repr(rng) in str(caught.value)
+
+
+@pytest.mark.parametrize("interval", ["both", True, 0.95, ["confidence"], np.array(["confidence"])])
+def test_unknown_interval(interval):
+    with pytest.raises(lmm.ArgumentError, match='interval must be None, "confidence" or "prediction"') as caught:
+        fitted("sleepstudy", reml=True).predict(interval=interval)
+    assert repr(interval) in str(caught.value)
+
+
+@pytest.mark.parametrize("new_levels", ["allow", True, None, ["population"]])
+def test_unknown_treatment_of_new_levels(new_levels):
+    with pytest.raises(lmm.ArgumentError, match='new_levels must be "error" or "population"') as caught:
+        fitted("sleepstudy", reml=True).predict(new_levels=new_levels)
+    assert repr(new_levels) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "random",
+    [None, 1, {}, "Days", "Subjects", ["Subject", "Days"], ["Subject", 3], "(1 | Days)", "(I(Days^2) | Subject)"],
+)
+def test_unknown_random_effects(random):
+    with pytest.raises(lmm.ArgumentError) as caught:
+        fitted("sleepstudy", reml=True).predict(random=random)
+    assert "Subject" in str(caught.value)
 
 
 def test_warnings_can_be_filtered_by_type():

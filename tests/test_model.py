@@ -453,6 +453,10 @@ def test_unchanged_when_results_are_changed():
     frames = [fit.cov_params(), fit.X, *fit.random_cov.values(), *fit.random_effects.values()]
     for table in frames:
         table.iloc[:, :] = 0.0
+    for covariance in fit.random_effects_cov.values():
+        covariance[:] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        fit.modes[0][:] = 0.0
     fit.theta[:] = 0.0
     fit.Z.data[:] = 0.0
     fit.Lambda.data[:] = 0.0
@@ -552,6 +556,16 @@ def test_refit_refuses_what_is_not_finite(bad):
     y[[3, 9]] = bad
     with pytest.raises(lmm.DataError, match="2 values that are not finite"):
         fitted("sleepstudy", reml=True).refit(y)
+
+
+def test_repr_of_the_optimum_is_one_line():
+    shown = repr(fitted("sleepstudy", reml=True).optimum)
+    n = fitted("sleepstudy", reml=True).optimum.n_evaluations
+    assert shown == f"<Optimum certified after {n} evaluations: deviance 1743.628272>"
+    assert repr(fitted("lamb", reml=False).optimum).endswith(", on the boundary>")
+    with pytest.warns(lmm.ConvergenceWarning):
+        stopped = lmm.fit(MODELS["sleepstudy"][0], frame("sleepstudy"), control=lmm.Control(max_evaluations=1))
+    assert repr(stopped.optimum).startswith("<Optimum not converged after 1 evaluations: deviance ")
 
 
 def test_repr_is_one_line():

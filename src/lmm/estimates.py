@@ -41,11 +41,10 @@ class Estimates:
     criterion: float
 
 
-def estimates(deviance: ProfiledDeviance, at: Evaluation, basis: Basis) -> Estimates:
-    """Map the state at the optimum to the user's scale."""
+def estimates(deviance: ProfiledDeviance, at: Evaluation, basis: Basis, known_sigma: float | None = None) -> Estimates:
+    """Map the state at the optimum to the user's scale; a known sigma, given on that scale, stays as it is."""
     p = deviance.cross.p
-    residual_sd = np.sqrt(at.rho2 / deviance.nu) if deviance.sigma is None else deviance.sigma
-    sigma = basis.scale * float(residual_sd)
+    sigma = basis.scale * float(np.sqrt(at.rho2 / deviance.nu)) if known_sigma is None else known_sigma
     L_inverse: FloatArray = lapack.dtrtri(at.border[:p, :p], lower=1)[0] if p else np.zeros((0, 0))
     root = sigma * basis.R_inverse @ L_inverse.T
     theta, T = [], []

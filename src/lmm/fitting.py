@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import numbers
 import warnings
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
+from lmm.arguments import as_numbers, positive_number
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import ProfiledDeviance
@@ -116,8 +116,7 @@ def fit(
         sigma_fixed=sigma is not None,
         contrasts=contrasts,
     )
-    theta = None if start is None else np.asarray(start, dtype=np.float64)
-    return fit_design(design, reml=bool(reml), sigma=sigma, start=theta, control=control or Control())
+    return fit_design(design, reml=bool(reml), sigma=positive_number(sigma), start=start, control=control or Control())
 
 
 def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
@@ -133,14 +132,14 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     Raises
     ------
     DataError
-        When y has another length or is not finite.
+        When y holds something else than numbers, has another length or is not finite.
     """
-    response = np.array(y, dtype=np.float64)
+    response = as_numbers(y)
     n = len(model.design.y)
-    if response.shape != (n,):
+    if response is None or response.shape != (n,):
+        got = f"a {type(y).__name__} that holds something else" if response is None else f"shape {response.shape}"
         raise DataError(
-            f"refit needs one response for each of the {n} rows used, an array of shape ({n},); "
-            f"got shape {response.shape}"
+            f"refit needs one response for each of the {n} rows used, numbers in an array of shape ({n},); got {got}"
         )
     if not np.isfinite(response).all():
         raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
@@ -149,7 +148,7 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
 
 
 def fit_design(
-    design: Design, *, reml: bool, sigma: float | None, start: FloatArray | None, control: Control
+    design: Design, *, reml: bool, sigma: float | None, start: ArrayLike | None, control: Control
 ) -> FittedModel:
     """Fit a model whose arrays are at hand; theta starts at ``start``, on the user's scale."""
     factors = grouping_factors(design.terms)
@@ -165,17 +164,18 @@ def fit_design(
     )
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
-    model = FittedModel(design, factors, deviance, basis, optimum, control)
+    model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)
     return model
 
 
-def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, theta: FloatArray) -> FloatArray:
+def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: ArrayLike) -> FloatArray:
     """A user's theta in the standardised basis."""
     m = sum(factor.covariance.n_theta for factor in factors)
-    if theta.shape != (m,) or not np.isfinite(theta).all():
+    theta = as_numbers(start)
+    if theta is None or theta.shape != (m,) or not np.isfinite(theta).all():
         raise ArgumentError(
-            f"start must hold {m} finite numbers, one for each parameter in theta of this model; got {theta!r}"
+            f"start must hold {m} finite numbers, one for each parameter in theta of this model; got {start!r}"
         )
     parts = []
     for factor, A in zip(factors, basis.bases, strict=True):
@@ -197,12 +197,8 @@ def _check_arguments(reml: object, sigma: object, control: object, unknown: dict
         raise ArgumentError(
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
-    if sigma is not None:
-        wrong_kind = isinstance(sigma, bool) or not isinstance(sigma, numbers.Real)
-        if wrong_kind or not 0.0 < float(cast("float", sigma)) < float("inf"):
-            raise ArgumentError(
-                f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}"
-            )
+    if sigma is not None and positive_number(sigma) is None:
+        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):
         raise ArgumentError(
             f"control must be an lmm.Control, for example lmm.Control(tolerance=1e-10); got {control!r}"

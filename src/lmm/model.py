@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from lmm.arguments import Seed
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
@@ -20,7 +21,7 @@ from lmm.prediction.blup import conditional_covariances, conditional_modes
 from lmm.prediction.predict import predict, predicted_mean
 from lmm.prediction.rows import fitted_rows
 from lmm.prediction.selection import chosen_effects
-from lmm.prediction.simulate import Seed, simulate
+from lmm.prediction.simulate import simulate
 from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
 from lmm.structure import Structure, structure
@@ -47,6 +48,8 @@ class FittedModel:
         What the optimiser found.
     control : Control
         When the optimiser stopped.
+    known_sigma : float or None
+        Residual standard deviation given by the user, None where it was estimated.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class FittedModel:
         basis: Basis,
         optimum: Optimum,
         control: Control,
+        known_sigma: float | None = None,
     ) -> None:
         self.design = design
         self.factors = factors
@@ -73,6 +77,7 @@ class FittedModel:
         self.basis = basis
         self.optimum = optimum
         self.control = control
+        self.known_sigma = known_sigma
 
     def __repr__(self) -> str:
         criterion = "REML criterion" if self.reml else "deviance"
@@ -87,7 +92,7 @@ class FittedModel:
     @cached_property
     def estimates(self) -> Estimates:
         """Point estimates as plain arrays."""
-        return estimates(self.deviance_function, self.optimum.evaluation, self.basis)
+        return estimates(self.deviance_function, self.optimum.evaluation, self.basis, self.known_sigma)
 
     # What was fitted
 
@@ -100,12 +105,6 @@ class FittedModel:
     def reml(self) -> bool:
         """Whether the fit is by restricted maximum likelihood."""
         return self.deviance_function.reml
-
-    @property
-    def known_sigma(self) -> float | None:
-        """Residual standard deviation given by the user, None where it was estimated."""
-        known = self.deviance_function.sigma
-        return None if known is None else known * self.basis.scale
 
     @property
     def nobs(self) -> int:
@@ -258,8 +257,11 @@ class FittedModel:
 
     @cached_property
     def modes(self) -> list[FloatArray]:
-        """Predicted random effects of each grouping factor as plain arrays, levels x effects."""
-        return conditional_modes(self.deviance_function, self.optimum.evaluation, self.basis)
+        """Predicted random effects of each grouping factor as plain arrays, levels x effects, not to be written to."""
+        modes = conditional_modes(self.deviance_function, self.optimum.evaluation, self.basis)
+        for b in modes:
+            b.flags.writeable = False
+        return modes
 
     @property
     def random_effects(self) -> dict[str, pd.DataFrame]:
@@ -269,13 +271,16 @@ class FittedModel:
             for factor, b in zip(self.factors, self.modes, strict=True)
         }
 
-    @cached_property
+    @property
     def random_effects_cov(self) -> dict[str, FloatArray]:
         """Covariances of the random effects of each level given the data, arrays (levels, k, k), by factor."""
-        covariances = conditional_covariances(
+        return {factor.group: cov.copy() for factor, cov in zip(self.factors, self._modes_cov, strict=True)}
+
+    @cached_property
+    def _modes_cov(self) -> list[FloatArray]:
+        return conditional_covariances(
             self.deviance_function, self.optimum.evaluation, self.basis, self.estimates.sigma
         )
-        return {factor.group: cov for factor, cov in zip(self.factors, covariances, strict=True)}
 
     def random_effects_table(self, level: float = 0.95) -> pd.DataFrame:
         """
@@ -483,7 +488,7 @@ class FittedModel:
         Raises
         ------
         DataError
-            When y has another length or holds values that are not finite.
+            When y has another length or holds anything but finite numbers.
         """
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 

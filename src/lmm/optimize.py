@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lmm.arguments import positive_number, whole_number
 from lmm.deviance import Evaluation, ProfiledDeviance
-from lmm.errors import ModelError
+from lmm.errors import ArgumentError, ModelError
 from lmm.linalg import FloatArray
 
 # A step that shrinks a column of T to less than this share of itself, or reverses it, sets the column to zero at once.
@@ -53,10 +54,24 @@ class Control:
         Promised decrease of the deviance, in its own units, below which the optimum counts as found.
     max_evaluations : int
         Number of evaluations of the deviance after which it gives up, with a warning.
+
+    Raises
+    ------
+    ArgumentError
+        When the tolerance is not a positive number, or max_evaluations not an integer of 1 or more.
     """
 
     tolerance: float = 1e-14
     max_evaluations: int = 300
+
+    def __post_init__(self) -> None:
+        if positive_number(self.tolerance) is None:
+            raise ArgumentError(
+                f"tolerance must be a positive number, a decrease of the deviance such as 1e-10; got {self.tolerance!r}"
+            )
+        most = whole_number(self.max_evaluations)
+        if most is None or most < 1:
+            raise ArgumentError(f"max_evaluations must be an integer, 1 or more; got {self.max_evaluations!r}")
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,11 @@ class Optimum:
                 f"(curvature {self.boundary_curvature:.2g})"
             )
         return f"{stationary}; {where}"
+
+    def __repr__(self) -> str:
+        verdict = "certified" if self.converged else "not converged"
+        where = ", on the boundary" if self.on_boundary else ""
+        return f"<Optimum {verdict} after {self.n_evaluations} evaluations: deviance {self.value:.6f}{where}>"
 
     def __str__(self) -> str:
         verdict = "Optimum certified" if self.converged else "Not converged"

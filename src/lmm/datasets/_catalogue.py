@@ -62,7 +62,7 @@ DATASETS = (
         ),
         about=(
             "48 pigs, each weighed in nine successive weeks. Growth is close to linear, with a starting weight and a "
-            "rate of its own for every pig. Two column names contain a dot: quote them with backticks in a formula."
+            "rate of its own for every pig. Two column names contain a dot; a formula takes them as they stand."
         ),
         sources=(_DIGGLE,),
     ),

@@ -22,6 +22,7 @@ import pandas as pd
 from scipy import special
 from scipy.linalg import lapack
 
+from lmm.arguments import confidence_level
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
@@ -44,7 +45,8 @@ def predict(
     level: float = 0.95,
 ) -> pd.Series[float] | pd.DataFrame:
     """Predict the response; see `FittedModel.predict`."""
-    _check(new_levels, interval, level)
+    _check(new_levels, interval)
+    level = confidence_level(level)
     effects = chosen_effects(model, random)
     rows = fitted_rows(model, effects) if newdata is None else new_rows(model, newdata, effects, new_levels)
     mean = predicted_mean(model, rows)
@@ -103,10 +105,8 @@ def _weights(model: FittedModel, newdata: Any) -> FloatArray | float:  # noqa: A
     return 1.0 if weights is None else weights
 
 
-def _check(new_levels: str, interval: str | None, level: float) -> None:
-    if new_levels not in {"error", "population"}:
+def _check(new_levels: object, interval: object) -> None:
+    if not isinstance(new_levels, str) or new_levels not in {"error", "population"}:
         raise ArgumentError(f'new_levels must be "error" or "population"; got {new_levels!r}')
-    if interval not in {None, "confidence", "prediction"}:
+    if interval is not None and (not isinstance(interval, str) or interval not in {"confidence", "prediction"}):
         raise ArgumentError(f'interval must be None, "confidence" or "prediction"; got {interval!r}')
-    if not 0.0 < level < 1.0:
-        raise ArgumentError(f"level must lie between 0 and 1, for example 0.95; got {level!r}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmm.arguments import Seed, random_generator, whole_number
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.predict import predicted_mean
@@ -15,8 +15,6 @@ from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
-
-Seed = int | np.random.Generator | None
 
 
 def simulate(
@@ -28,26 +26,23 @@ def simulate(
     newdata: Any = None,  # noqa: ANN401 - frames of any library
 ) -> FloatArray:
     """Draw responses; see `FittedModel.simulate`."""
-    if random not in {"new", "conditional"}:
+    if not isinstance(random, str) or random not in {"new", "conditional"}:
         raise ArgumentError(
             f'random must be "new" (draw random effects) or "conditional" (keep the BLUPs); got {random!r}'
         )
-    try:
-        n = operator.index(n)
-    except TypeError:
-        raise ArgumentError(f"n must be a whole number of simulated responses; got {n!r}") from None
-    if n < 0:
-        raise ArgumentError(f"n must not be negative; got {n}")
-    generator = np.random.default_rng(rng)
+    count = whole_number(n)
+    if count is None or count < 0:
+        raise ArgumentError(f"n must be a whole number of simulated responses, 0 or more; got {n!r}")
+    generator = random_generator(rng)
     everything = chosen_effects(model, random=True)
     new_levels = "population" if random == "new" else "error"
     rows = fitted_rows(model, everything) if newdata is None else new_rows(model, newdata, everything, new_levels)
     mean = predicted_mean(model, rows, random=random == "conditional")
-    responses = np.tile(mean, (n, 1))
+    responses = np.tile(mean, (count, 1))
     for part in rows.random if random == "new" else ():
         T = model.estimates.T[part.factor]
-        b = np.full((n, part.n_levels + 1, len(T)), np.nan)  # the last level serves missing labels
-        b[:, :-1] = model.sigma * generator.standard_normal((n, part.n_levels, len(T))) @ T.T
+        b = np.full((count, part.n_levels + 1, len(T)), np.nan)  # the last level serves missing labels
+        b[:, :-1] = model.sigma * generator.standard_normal((count, part.n_levels, len(T))) @ T.T
         responses += np.einsum("na,rna->rn", part.columns, b[:, part.codes])
     weights = model.design.weights if newdata is None else model.design.new_weights(newdata)
     noise = model.sigma * generator.standard_normal(responses.shape)
