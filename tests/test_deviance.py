@@ -284,7 +284,7 @@ def test_layouts_are_what_they_are_called(monkeypatch):
                 patch.setattr(f"lmm.{threshold}", value)
             tail = DESIGNS["crossed_within_nested"]().deviance(reml=True).tail
         stages[layout] = len(tail.stages)
-        assert sparse.issparse(tail.A_T1) is ("tail.SMALL" in thresholds)
+        assert sparse.issparse(tail.C) is ("tail.SMALL" in thresholds)
     assert stages["dense"] == 0
     assert 0 < stages["staged-and-core"] < stages["staged"]
     assert 0 < stages["large"] < stages["staged"]

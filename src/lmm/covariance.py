@@ -114,6 +114,8 @@ class Unstructured:
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Least eigenvalue of M on the null space of T', with its eigenvector."""
+        if self.size == 1:
+            return (float(M[0, 0]) if abs(T[0, 0]) <= RANK_TOLERANCE else np.inf), np.ones(1)
         U, lengths, _ = np.linalg.svd(T)
         null = U[:, lengths <= RANK_TOLERANCE * max(lengths[0], 1.0)]
         if null.shape[1] == 0:

@@ -13,8 +13,8 @@ and, profiled over beta and sigma (Bates et al. 2015, eqs. 34 and 41),
     sigma known: the last term is  nu log(2 pi sigma^2) + rho^2 / sigma^2,  with nu = n or n - p.
 
 Three eliminations give all of it: the first block (block diagonal, all levels at once), the tail (its Schur
-complement, dense by connected component), the border [X y]. Writing E = Z' V^-1 X, g = Z' V^-1 (y - X beta) and j for
-a level, the derivative with respect to the covariance matrix of a block is
+complement, in sparse stages and a dense core), the border [X y]. Writing E = Z' V^-1 X, g = Z' V^-1 (y - X beta) and j
+for a level, the derivative with respect to the covariance matrix of a block is
 
     M = df/dSigma = sum_j [ (Z' V^-1 Z)_jj - (E C^-1 E')_jj - (nu / rho^2) g_j g_j' ]
 
@@ -46,8 +46,9 @@ from lmm.linalg import (
     solve_lower_levels,
     solve_upper_levels,
 )
-from lmm.tail import Tail, build_tail
-from lmm.tailfactor import TailFactor, factor_tail
+from lmm.reduction import reduce_first_block
+from lmm.tail import Tail
+from lmm.tailfactor import TailFactor, factor_tail, is_small
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,17 @@ class Evaluation:
     factors : list of ndarray (k_t, k_t)
         Relative factors T of the blocks, in the order of the cross-products.
     L : ndarray (k, k, J)
-        Cholesky factors of the first block of Omega.
+        Cholesky factors of the K_j of the first block (see `lmm.reduction`).
     tail : TailFactor or None
     border : ndarray (p + 1, p + 1)
         Lower Cholesky factor of the border after both eliminations; its last diagonal entry is rho.
     b_1 : ndarray (p + 1, k, J)
         Lambda Omega^-1 Lambda' Z' [X y], first block.
     b_T : ndarray (p + 1, q_T)
+        The same, tail.
+    E_1 : ndarray (p + 1, k, J)
+        Z' V^-1 [X y], first block.
+    E_T : ndarray (p + 1, q_T)
         The same, tail.
     M : list of ndarray (k_t, k_t)
         df/dSigma of the blocks, in the order of the cross-products.
@@ -84,6 +89,8 @@ class Evaluation:
     border: FloatArray
     b_1: FloatArray
     b_T: FloatArray  # noqa: N815  (T is for the tail)
+    E_1: FloatArray
+    E_T: FloatArray
     M: list[FloatArray]
 
     @property
@@ -95,6 +102,8 @@ class Evaluation:
     def beta(self) -> FloatArray:
         """Fixed effects at this theta, shape (p,)."""
         p = len(self.border) - 1
+        if p == 0:
+            return np.zeros(0)
         beta: FloatArray = lapack.dtrtrs(self.border[:p, :p], self.border[p, :p], lower=1, trans=1)[0]
         return beta
 
@@ -123,9 +132,12 @@ class ProfiledDeviance:
         self.nu = cross.n - cross.p if reml else cross.n
         bounds = np.cumsum([0, *(covariance.n_theta for covariance in covariances)])
         self.slices = tuple(slice(int(bounds[i]), int(bounds[i + 1])) for i in range(len(covariances)))
-        self.tail: Tail | None = (
-            build_tail(cross.sizes[0], cross.sizes[1:], cross.with_first, cross.within) if cross.with_first else None
-        )
+        self.reduction = reduce_first_block(cross)
+
+    @property
+    def tail(self) -> Tail | None:
+        """The blocks after the first; None where there is one block."""
+        return self.reduction.tail
 
     @property
     def n_theta(self) -> int:
@@ -134,59 +146,86 @@ class ProfiledDeviance:
 
     def evaluate(self, theta: FloatArray) -> Evaluation:
         """Value and gradient at theta, shape (m,)."""
-        cross, tail = self.cross, self.tail
+        cross, reduction, tail = self.cross, self.reduction, self.tail
         p = cross.p
         factors = [self.covariances[t].factor(theta[self.slices[t]]) for t in cross.order]
         T = factors[0]
         L, log_det = self._factor_first(T)
-        # Z' [Z X y] of the first block, scaled and reduced: L^-1 T' A.
-        reduced = solve_lower_levels(L, T.T @ np.concatenate([cross.A_11, cross.A_B1]))
-        reduced_Z, reduced_B = reduced[: len(T)], reduced[len(T) :]
-        border = cross.A_BB - _gram(reduced_B, reduced_B)
+        # L^-1 [R c]: the columns of the first block and of [X y], reduced.
+        half = solve_lower_levels(L, np.concatenate([reduction.R.transpose(1, 0, 2), reduction.c_B]))
+        half_R, half_B = half[: len(T)], half[len(T) :]
+        border = reduction.rest_BB + _gram(half_B, half_B)
+        M_1 = np.einsum("acj,bcj->ab", half_R, half_R)
+        M = [M_1]
 
         if tail is None:
-            tail_factor = None
-            b_T, b_1 = cross.A_BT, T @ solve_upper_levels(L, reduced_B)
-            rest_B1 = cross.A_B1
+            tail_factor, b_T, E_T = None, cross.A_BT, cross.A_BT
+            E_1 = np.einsum("acj,pcj->paj", half_R, half_B)
         else:
-            Q, D = _inverse_blocks(T, L)
-            tail_factor = factor_tail(tail, D, factors[1:])
+            G = _inverse_levels(L)
+            GR = np.einsum("cdj,daj->caj", G, reduction.R)
+            tail_factor = factor_tail(tail, G, factors[1:])
             log_det += tail_factor.log_det
-            B_T = cross.A_BT - _times_first(tail, np.einsum("abj,pbj->paj", D, cross.A_B1))
+            B_T = reduction.rest_BT + _to_tail(tail, np.einsum("abj,pbj->paj", G, reduction.c_B))
             b_T, inner = tail_factor.solve(B_T)
-            border = border - inner
-            rest_B1 = cross.A_B1 - (tail.A_T1.T @ b_T.T).T.reshape(cross.A_B1.shape)
-            b_1 = np.einsum("abj,pbj->paj", D, rest_B1)
+            border -= inner
+            G_rest = np.einsum("abj,pbj->paj", G, reduction.c_B - _to_first(tail, b_T))
+            E_1 = np.einsum("caj,pcj->paj", reduction.R, G_rest)
+            E_T = self._tail_scores(tail, factors[1:], b_T, G_rest)
+            M_1 -= np.einsum("caj,cdj,dbj->ab", GR, tail.schur_adjoint(tail_factor.covariance), GR)
+            M.extend(tail_factor.trace_blocks(t) for t in range(len(tail.sizes)))
 
         border = _cholesky_border(border)
-        rho2 = border[p, p] ** 2
-        value = log_det + self._sigma_term(rho2)
+        value = log_det + self._sigma_term(border[p, p] ** 2)
         if self.reml:
             value += 2.0 * np.log(np.diagonal(border)[:p]).sum()
 
-        # E and g of the module's docstring as one matrix of rows, each with the square root of its weight.
+        # E and g of the module's docstring as rows, each with the square root of its weight.
         combine = self._gradient_rows(border)
-        b_1n, rest_1n = _combine(combine, b_1), _combine(combine, rest_B1)
-        E_1 = rest_1n - np.einsum("abj,pbj->paj", cross.A_11, b_1n)
-        M_1 = cross.A_11.sum(axis=2) - np.einsum("acj,bcj->ab", reduced_Z, reduced_Z)
-        M_1 -= np.einsum("paj,pbj->ab", E_1, E_1)
-        M = [M_1]
-        if tail is not None and tail_factor is not None:
-            H = np.eye(len(T))[:, :, None] - np.einsum("acj,bcj->abj", reduced_Z, Q)
-            M_1 -= np.einsum("acj,cdj,bdj->ab", H, tail.schur_adjoint(tail_factor.covariance), H)
-            b_Tn = combine @ b_T
-            E_T = combine @ cross.A_BT - (tail.A_TT_full @ b_Tn.T).T - _times_first(tail, b_1n)
-            start = 0
-            for t, (k, J) in enumerate(tail.sizes):
-                E = E_T[:, start : start + k * J].reshape(-1, k, J)
-                start += k * J
-                M.append(tail_factor.trace_blocks(t) - np.einsum("paj,pbj->ab", E, E))
-
         gradient = np.empty(len(theta))
-        for place, t in enumerate(cross.order):
+        for place, (t, scores) in enumerate(zip(cross.order, self._by_block(E_1, E_T), strict=True)):
+            rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
+            M[place] -= np.einsum("paj,pbj->ab", rows, rows)
             dT = 2.0 * M[place] @ factors[place]
             gradient[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
-        return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, M)
+        b_1 = (T @ T.T) @ E_1
+        return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, E_1, E_T, M)
+
+    def _by_block(self, first: FloatArray, tail: FloatArray) -> list[FloatArray]:
+        """Rows of shape (r, k, J) and (r, q_T) as rows of shape (r, k_t, J_t) for each block."""
+        blocks = [first]
+        start = 0
+        for k, J in self.cross.sizes[1:]:
+            blocks.append(tail[:, start : start + k * J].reshape(len(tail), k, J))
+            start += k * J
+        return blocks
+
+    def _tail_scores(self, tail: Tail, T: list[FloatArray], b_T: FloatArray, G_rest: FloatArray) -> FloatArray:
+        """Z_T' V^-1 [X y], shape (p + 1, q_T)."""
+        scores = np.empty_like(b_T)
+        small = False
+        start = 0
+        for (k, J), factor in zip(tail.sizes, T, strict=True):
+            here = slice(start, start + k * J)
+            start += k * J
+            if is_small(factor):
+                small = True
+                continue
+            # b = T T' E: dividing by T loses no digits while T is not small.
+            if k == 1:
+                scores[:, here] = b_T[:, here] / factor[0, 0] ** 2
+                continue
+            half = np.linalg.solve(factor, b_T[:, here].reshape(len(b_T), k, J))
+            scores[:, here] = np.linalg.solve(factor.T, half).reshape(len(b_T), -1)
+        if small:
+            direct = self.reduction.rest_BT - (tail.rest_matrix @ b_T.T).T + _to_tail(tail, G_rest)
+            start = 0
+            for (k, J), factor in zip(tail.sizes, T, strict=True):
+                here = slice(start, start + k * J)
+                start += k * J
+                if is_small(factor):
+                    scores[:, here] = direct[:, here]
+        return scores
 
     def curvature(self, at: Evaluation) -> FloatArray:
         """
@@ -233,20 +272,20 @@ class ProfiledDeviance:
         Gilmour, A. R., Thompson, R. and Cullis, B. R. (1995). Average information REML: an efficient algorithm for
         variance parameter estimation in linear mixed models. Biometrics 51, 1440-1450.
         """
-        cross, tail, p = self.cross, self.tail, self.cross.p
+        p = self.cross.p
         h_1, h_T = self._working_effects(at, directions)
-        # Z' w, [X y]' w and w' w for the working columns w_i = V_i P y = Z h_i.
-        w_1 = np.einsum("abj,mbj->maj", cross.A_11, h_1)
-        w_T = np.zeros_like(h_T)
-        if tail is not None:
-            w_1 += (tail.A_T1.T @ h_T.T).T.reshape(h_1.shape)
-            w_T = (tail.A_TT_full @ h_T.T).T + _times_first(tail, h_1)
-        B_w = _gram(cross.A_B1, h_1) + cross.A_BT @ h_T.T
-        inner = _gram(h_1, w_1) + h_T @ w_T.T
-        # w_i' P w_j: what is left of w' w after the eliminations of Z and X.
-        b_w1, b_wT = self._solve(at, w_1, w_T)
-        inner -= _gram(w_1, b_w1) + w_T @ b_wT.T
-        B_w -= _gram(cross.A_B1, b_w1) + cross.A_BT @ b_wT.T
+        # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i, and what V_1^-1 leaves of them.
+        B_w = _gram(at.E_1, h_1) + at.E_T @ h_T.T
+        explained = np.einsum("cbj,mbj->mcj", self.reduction.R, h_1)
+        if self.tail is None or at.tail is None:
+            half = solve_lower_levels(at.L, explained)
+            inner = _gram(half, half)
+        else:
+            explained += _to_first(self.tail, h_T)
+            half = solve_lower_levels(at.L, explained)
+            rest = (self.tail.rest_matrix @ h_T.T).T
+            _, eliminated = at.tail.solve(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
+            inner = _gram(half, half) + h_T @ rest.T - eliminated
         reduced = lapack.dtrtrs(at.border, B_w, lower=1)[0]
         inner -= reduced[:p].T @ reduced[:p]
         if self.sigma is not None:
@@ -257,39 +296,29 @@ class ProfiledDeviance:
 
     def _working_effects(self, at: Evaluation, directions: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Rows dSigma_i Z' P y of the first block, shape (m, k, J), and of the tail, shape (m, q_T)."""
-        cross, tail = self.cross, self.tail
         residual = np.append(-at.beta, 1.0)
-        b_1, b_T = _combine(residual[None], at.b_1), residual @ at.b_T
-        e_1 = (_combine(residual[None], cross.A_B1) - np.einsum("abj,pbj->paj", cross.A_11, b_1))[0]
-        e_T = residual @ cross.A_BT
-        if tail is not None:
-            e_1 -= (tail.A_T1.T @ b_T).reshape(e_1.shape)
-            e_T -= tail.A_TT_full @ b_T + _times_first(tail, b_1)[0]
+        scores = [
+            (residual @ E.reshape(len(residual), -1)).reshape(E.shape[1:]) for E in self._by_block(at.E_1, at.E_T)
+        ]
         m = sum(len(d_sigma) for d_sigma in directions)
-        h_1, h_T = np.zeros((m, *e_1.shape)), np.zeros((m, len(e_T)))
+        h_1, h_T = np.zeros((m, *scores[0].shape)), np.zeros((m, at.E_T.shape[1]))
         row, start = len(directions[0]), 0
-        h_1[:row] = directions[0] @ e_1
-        for (k, J), d_sigma in zip(cross.sizes[1:], directions[1:], strict=True):
-            e = e_T[start : start + k * J].reshape(k, J)
-            h_T[row : row + len(d_sigma), start : start + k * J] = (d_sigma @ e).reshape(len(d_sigma), k * J)
-            row += len(d_sigma)
-            start += k * J
+        h_1[:row] = directions[0] @ scores[0]
+        for score, d_sigma in zip(scores[1:], directions[1:], strict=True):
+            stop = start + score.size
+            h_T[row : row + len(d_sigma), start:stop] = (d_sigma @ score).reshape(len(d_sigma), score.size)
+            row, start = row + len(d_sigma), stop
         return h_1, h_T
-
-    def _solve(self, at: Evaluation, A_1: FloatArray, A_T: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Lambda Omega^-1 Lambda' times rows of shapes (m, k, J) and (m, q_T)."""
-        T = at.factors[0]
-        if self.tail is None or at.tail is None:
-            return T @ solve_upper_levels(at.L, solve_lower_levels(at.L, T.T @ A_1)), A_T
-        D = self._first_inverse(at)
-        rest_T = A_T - _times_first(self.tail, np.einsum("abj,pbj->paj", D, A_1))
-        b_T, _ = at.tail.solve(rest_T)
-        rest_1 = A_1 - (self.tail.A_T1.T @ b_T.T).T.reshape(A_1.shape)
-        return np.einsum("abj,pbj->paj", D, rest_1), b_T
 
     def _first_inverse(self, at: Evaluation) -> FloatArray:
         """D = T (T' A_jj T + I)^-1 T' of the first block, shape (k, k, J)."""
-        return _inverse_blocks(at.factors[0], at.L)[1]
+        T = at.factors[0]
+        RT = np.einsum("cbj,ba->caj", self.reduction.R, T)
+        omega = np.einsum("caj,cbj->abj", RT, RT)
+        k = len(T)
+        omega[np.arange(k), np.arange(k)] += 1.0
+        half = solve_lower_levels(cholesky_levels(omega), np.broadcast_to(T[:, :, None], omega.shape))
+        return np.asarray(np.einsum("acj,bcj->abj", half, half))
 
     def conditional_covariances(self, at: Evaluation) -> list[FloatArray]:
         """
@@ -300,8 +329,8 @@ class ProfiledDeviance:
         D = self._first_inverse(at)
         if self.tail is None or at.tail is None:
             return [D]
-        R = self.tail.schur_adjoint(at.tail.covariance)
-        first = D + np.einsum("acj,cdj,dbj->abj", D, R, D)
+        RD = np.einsum("caj,abj->cbj", self.reduction.R, D)
+        first = D + np.einsum("caj,cdj,dbj->abj", RD, self.tail.schur_adjoint(at.tail.covariance), RD)
         return [first, *(at.tail.covariance_blocks(t) for t in range(len(self.tail.sizes)))]
 
     def prediction_terms(
@@ -338,7 +367,8 @@ class ProfiledDeviance:
                 Dz = np.einsum("abm,mb->am", self._first_inverse(at)[:, :, codes], z)
                 within += np.einsum("ma,am->m", z, Dz)
                 if self.tail is not None:
-                    reached = _row_matrix(Dz, codes, 0, J, k * J) @ self.tail.A_T1.T
+                    RDz = np.einsum("cbm,bm->cm", self.reduction.R[:, :, codes], Dz)
+                    reached = _row_matrix(RDz, codes, 0, J, k * J) @ self.tail.C.T
                     tail_rows = tail_rows - sparse.csr_array(reached)
             else:
                 columns = codes + J * np.arange(k)[:, None] + offset
@@ -349,13 +379,12 @@ class ProfiledDeviance:
         return within, shift
 
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
-        """Cholesky factors of T' A_jj T + I for all levels, and the log of their determinants' product."""
-        A = self.cross.A_11
+        """Cholesky factors of K_j = I + R_j T T' R_j' for all levels, and the log of their determinants' product."""
+        RT = np.einsum("cbj,ba->caj", self.reduction.R, T)
+        K = np.einsum("acj,bcj->abj", RT, RT)
         k = len(T)
-        outer = (T.T[:, None, :, None] * T.T[None, :, None, :]).reshape(k * k, k * k)
-        omega = (outer @ A.reshape(k * k, -1)).reshape(A.shape)
-        omega[np.arange(k), np.arange(k)] += 1.0
-        L = cholesky_levels(omega)
+        K[np.arange(k), np.arange(k)] += 1.0
+        L = cholesky_levels(K)
         return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
 
     def _sigma_term(self, rho2: float) -> float:
@@ -381,21 +410,16 @@ def _row_matrix(values: FloatArray, codes: IntArray, offset: int, J: int, width:
     return sparse.csr_array((values.T.ravel(), columns.ravel(), np.arange(0, m * k + 1, k)), shape=(m, width))
 
 
-def _inverse_blocks(T: FloatArray, L: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Q = L^-1 T' (rows of its transpose) and D = Q' Q for all levels, each of shape (k, k, J)."""
-    Q = solve_lower_levels(L, np.broadcast_to(T[:, :, None], L.shape))
-    return Q, np.einsum("acj,bcj->abj", Q, Q)
+def _inverse_levels(L: FloatArray) -> FloatArray:
+    """Inverses of L L' for all levels, shape (k, k, J)."""
+    identity = np.broadcast_to(np.eye(len(L))[:, :, None], L.shape)
+    half = solve_lower_levels(L, identity)
+    return np.asarray(np.einsum("acj,bcj->abj", half, half))
 
 
 def _gram(one: FloatArray, other: FloatArray) -> FloatArray:
     """Inner products of rows of shape (m, k, J)."""
     product: FloatArray = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
-    return product
-
-
-def _combine(rows: FloatArray, B: FloatArray) -> FloatArray:
-    """Linear combinations, shape (r, k, J), of border rows of shape (p + 1, k, J)."""
-    product: FloatArray = (rows @ B.reshape(len(B), -1)).reshape(-1, *B.shape[1:])
     return product
 
 
@@ -410,7 +434,13 @@ def _cholesky_border(border: FloatArray) -> FloatArray:
     return np.asarray(factor, dtype=np.float64)
 
 
-def _times_first(tail: Tail, b_1: FloatArray) -> FloatArray:
-    """A_T1 b for rows of shape (m, k, J): result of shape (m, q_T)."""
-    product: FloatArray = (tail.A_T1 @ b_1.reshape(len(b_1), -1).T).T
+def _to_tail(tail: Tail, rows: FloatArray) -> FloatArray:
+    """Rows of shape (m, k, J) over the directions of the first block times C: shape (m, q_T)."""
+    product: FloatArray = (tail.C @ rows.reshape(len(rows), -1).T).T
+    return product
+
+
+def _to_first(tail: Tail, rows: FloatArray) -> FloatArray:
+    """Rows of shape (m, q_T) times C': shape (m, k, J)."""
+    product: FloatArray = (tail.C.T @ rows.T).T.reshape(len(rows), *tail.first)
     return product

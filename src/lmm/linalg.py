@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
@@ -67,6 +69,12 @@ def _qr_r(A: FloatArray) -> FloatArray:
     return np.triu(packed[: min(n, p)])
 
 
+@functools.cache
+def upper_indices(k: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the upper triangle of a k x k matrix, row by row."""
+    return np.triu_indices(k)
+
+
 def sum_by(codes: IntArray, values: FloatArray, n_levels: int) -> FloatArray:
     """Sums of the values of each level, shape (n_levels,), for codes 0 .. n_levels - 1."""
     return np.asarray(np.bincount(codes, weights=values, minlength=n_levels), dtype=np.float64)
@@ -120,6 +128,29 @@ def cholesky_levels(M: FloatArray) -> FloatArray:
                 entry = entry - L[r, i] * L[c, i]
             L[r, c] = entry / L[c, c]
     return L
+
+
+def triangular_levels(A: FloatArray, *, tolerance: float = 1e-13) -> FloatArray:
+    """
+    Upper triangular R with R' R = A for many small positive semidefinite matrices, shape (k, k, J).
+
+    A pivot below ``tolerance`` times its diagonal entry, as of a level with fewer rows than effects, counts as zero,
+    and its row of R is zero.
+    """
+    k = len(A)
+    R = np.zeros_like(A)
+    for c in range(k):
+        pivot = A[c, c]
+        for i in range(c):
+            pivot = pivot - R[i, c] ** 2
+        R[c, c] = np.sqrt(np.where(pivot > tolerance * A[c, c], pivot, 0.0))
+        divisor = np.where(R[c, c] > 0.0, R[c, c], np.inf)
+        for r in range(c + 1, k):
+            entry = A[c, r]
+            for i in range(c):
+                entry = entry - R[i, c] * R[i, r]
+            R[c, r] = entry / divisor
+    return R
 
 
 def solve_lower_levels(L: FloatArray, B: FloatArray) -> FloatArray:

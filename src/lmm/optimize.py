@@ -290,9 +290,8 @@ class _Memory:
         self.steps.append((new.theta - old.theta, new.gradient - old.gradient))
         del self.steps[: -2 * len(new.theta)]
 
-    def correct(self, B: FloatArray, gradient: FloatArray) -> FloatArray:
-        """Update the computed curvature B, shape (m, m), by the steps in memory."""
-        promised = 0.5 * float(gradient @ np.linalg.lstsq(B, gradient, rcond=1e-10)[0])
+    def correct(self, B: FloatArray, promised: float) -> FloatArray:
+        """Update the computed curvature B, shape (m, m), by the steps in memory, given what B alone promises."""
         self.slow = promised > SLOW * self.promised
         self.promised = promised
         for moved, change in self.steps:
@@ -305,15 +304,22 @@ class _Memory:
 
 def _newton_step(deviance: ProfiledDeviance, at: Evaluation, memory: _Memory) -> tuple[FloatArray, float]:
     """Newton step in theta, cut to a length the quadratic model may be trusted for, and the decrease it promises."""
-    B = memory.correct(deviance.curvature(at), at.gradient)
-    values, vectors = np.linalg.eigh(B)
-    floor = 1e-10 * max(float(values[-1]), 1e-10)
-    slopes = vectors.T @ at.gradient
-    step: FloatArray = -vectors @ (slopes / np.maximum(values, floor))
-    decrement = max(0.0, -0.5 * float(at.gradient @ step))
+    computed = deviance.curvature(at)
+    step, decrement = _downhill(computed, at.gradient)
+    corrected = memory.correct(computed, decrement)
+    if corrected is not computed:
+        step, decrement = _downhill(corrected, at.gradient)
     longest = float(np.abs(step).max())
     limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
     return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
+
+
+def _downhill(B: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
+    """Minimiser of the quadratic model with curvature B, and its decrease."""
+    values, vectors = np.linalg.eigh(B)
+    floor = 1e-10 * max(float(values[-1]), 1e-10)
+    step: FloatArray = -vectors @ ((vectors.T @ gradient) / np.maximum(values, floor))
+    return step, max(0.0, -0.5 * float(gradient @ step))
 
 
 def _search(

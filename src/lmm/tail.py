@@ -1,27 +1,29 @@
 """
 The tail: every random-effects block but the first, and the Schur complement that couples it.
 
-Eliminating the first block, whose part of the system is block diagonal with blocks D_j (k x k, one a level), leaves
+Eliminating the first block, in orthonormal columns Q within its levels (see `lmm.reduction`), leaves
 
-    S = A_TT - A_T1 D A_1T,
+    S = Z_T' (I - Q Q') Z_T + C' G C,    C = Q' Z_T,
 
-a symmetric matrix over the columns of the tail. It is kept in one storage vector: the entries of the columns that are
-eliminated in sparse stages (with room for the fill that this makes), then the dense core (see `lmm.elimination`).
+with G block diagonal (k x k, one block a level), a symmetric matrix over the columns of the tail. It is kept in one
+storage vector: the entries of the columns that are eliminated in sparse stages (with room for the fill that this
+makes), then the dense core (see `lmm.elimination`).
 
-S is linear in the entries of D. The matrix of that linear map is sparse and is built once; one product with it gives S,
-one product with its transpose the derivative of any function of S with respect to D.
+The second part is linear in the entries of G. The matrix of that linear map is sparse and is built once; one product
+with it gives S, one product with its transpose the derivative of any function of S with respect to G.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from lmm.elimination import LevelStage, Plan, dense_plan, pairs_by_owner, plan_elimination
-from lmm.linalg import FloatArray, IntArray, sum_by
+from lmm.linalg import FloatArray, IntArray, sum_by, upper_indices
 from lmm.memory import require_memory
 
 Matrix = FloatArray | sparse.csr_array | sparse.csc_array
@@ -129,7 +131,7 @@ class Core:
 @dataclass(frozen=True)
 class Tail:
     """
-    Layout of the tail, its own cross-products, and the linear map from D to S.
+    Layout of the tail, its own cross-products, and the linear map from G to S.
 
     Attributes
     ----------
@@ -146,16 +148,14 @@ class Tail:
         s = t this includes each level with itself.
     own : tuple of ndarray (k_t, k_t, J_t)
         Positions of the diagonal blocks of each block of the tail.
-    A_TT : ndarray
-        Storage vector of the tail's own cross-products.
-    A_TT_full : matrix (q_T, q_T), sparse unless it is small
-        The same, as a symmetric matrix.
+    rest : ndarray
+        Storage vector of Z_T' (I - Q Q') Z_T.
     multiplicity : ndarray
         How often a stored entry stands in the symmetric matrix: 2 off the diagonal, 1 on it, 0 for the unused triangle.
-    A_T1 : matrix (q_T, k * J), sparse unless it is small
-        Cross-products with the first block, whose column ``a * J + j`` is effect a of level j.
-    schur_map : matrix (len(A_TT), k (k + 1) / 2 * J), sparse unless it is small
-        Storage of A_T1 D A_1T from the entries a <= b of D, pair by pair, level by level.
+    C : matrix (q_T, k * J), sparse unless it is small
+        Z_T' Q; column ``a * J + j`` is direction a of level j of the first block.
+    schur_map : matrix (len(rest), k (k + 1) / 2 * J), sparse unless it is small
+        Storage of C' G C from the entries a <= b of G, pair by pair, level by level.
     """
 
     first: tuple[int, int]
@@ -165,10 +165,9 @@ class Tail:
     diagonal: IntArray
     coupled: Mapping[tuple[int, int], IntArray]
     own: tuple[IntArray, ...]
-    A_TT: FloatArray
-    A_TT_full: Matrix
+    rest: FloatArray
     multiplicity: FloatArray
-    A_T1: Matrix
+    C: Matrix
     schur_map: Matrix
 
     @property
@@ -176,22 +175,46 @@ class Tail:
         """Number of random effects in the tail."""
         return sum(k * J for k, J in self.sizes)
 
-    @property
+    @cached_property
     def offsets(self) -> IntArray:
         """First column of each block, and the number of columns."""
         return np.cumsum([0, *(k * J for k, J in self.sizes)])
 
-    def schur(self, D: FloatArray) -> FloatArray:
-        """Storage of S = A_TT - A_T1 D A_1T for D of shape (k, k, J)."""
-        S: FloatArray = self.A_TT - self.schur_map @ D[np.triu_indices(len(D))].ravel()
+    def schur(self, G: FloatArray) -> FloatArray:
+        """Storage of S for G of shape (k, k, J)."""
+        S: FloatArray = self.rest + self.schur_map @ G[upper_indices(len(G))].ravel()
         return S
 
+    @cached_property
+    def rest_matrix(self) -> Matrix:
+        """Z_T' (I - Q Q') Z_T as a symmetric matrix (q_T, q_T)."""
+        return self.symmetric(self.rest)
+
+    def symmetric(self, storage: FloatArray) -> Matrix:
+        """A matrix in storage as a symmetric matrix (q_T, q_T), dense where all of it is core."""
+        m = len(self.core.columns)
+        if not self.stages:
+            lower = np.tril(self.core.matrix(storage), -1)
+            return lower + lower.T + np.diag(np.diagonal(self.core.matrix(storage)))
+        low = np.tril_indices(m)
+        rows = [self.core.columns[low[0]], *(stage.neighbours for stage in self.stages)]
+        columns = [self.core.columns[low[1]], *(stage.columns[stage.owners] for stage in self.stages)]
+        values = [self.core.matrix(storage)[low], *(storage[stage.entries] for stage in self.stages)]
+        for stage in self.stages:
+            rows.append(stage.columns)
+            columns.append(stage.columns)
+            values.append(storage[stage.diagonal])
+        cells = (np.concatenate(rows), np.concatenate(columns))
+        half = sparse.csr_array((np.concatenate(values), cells), shape=(self.n_columns, self.n_columns))
+        half.eliminate_zeros()
+        return sparse.csr_array(half + half.T - sparse.diags_array(half.diagonal()))
+
     def schur_adjoint(self, N: FloatArray) -> FloatArray:
-        """Blocks of A_1T N A_T1 for each level, shape (k, k, J), for a symmetric N held in storage."""
+        """Blocks of C N C' for each level, shape (k, k, J), for a symmetric N held in storage."""
         k, J = self.first
-        a, b = np.triu_indices(k)
+        a, b = upper_indices(k)
         pairs = (self.schur_map.T @ (N * self.multiplicity)).reshape(-1, J)
-        pairs[a != b] *= 0.5  # an entry off the diagonal of D stands for two
+        pairs[a != b] *= 0.5  # an entry off the diagonal of G stands for two
         R = np.empty((k, k, J))
         R[a, b] = R[b, a] = pairs
         return R
@@ -204,7 +227,7 @@ def build_tail(
     within: Mapping[tuple[int, int], Incidence],
 ) -> Tail:
     """
-    Lay out the tail and build the linear map from D to S.
+    Lay out the tail and build the linear map from G to S.
 
     Parameters
     ----------
@@ -213,21 +236,25 @@ def build_tail(
     sizes : tuple of (int, int)
         Effects and levels of each tail block.
     with_first : tuple of Incidence
-        For each tail block, its cross-products with the first block (whose levels are the rows).
+        For each tail block, its cross-products with the orthonormal columns Q of the first block (whose levels are the
+        rows).
     within : mapping of (int, int) to Incidence
         Cross-products of tail blocks s <= t; for s = t each level meets itself.
     """
     plan, edges = _plan(first[1], sizes, with_first, within)
     _require_memory(first, sizes, with_first, plan)
     layout = _Layout(sizes, plan, edges)
-    entries = _own_entries(sizes, layout.offsets, within)
-    A_TT = np.zeros(layout.size)
-    A_TT[layout.position(entries.rows, entries.columns)] = entries.values
+    rest = np.zeros(layout.size)
+    rows, columns, values = _own_entries(sizes, layout.offsets, within)
+    rest[layout.position(rows, columns)] = values
 
     levels, columns, meetings = _nonzeros(first, sizes, layout.offsets, with_first)
+    schur_map = _schur_map(first, layout, levels, columns, meetings)
     k, J = first
-    q = int(layout.offsets[-1])
+    a, b = np.triu_indices(k)
+    rest -= schur_map @ np.repeat(a == b, J).astype(np.float64)
     cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
+    shape = (int(layout.offsets[-1]), k * J)
     return Tail(
         first=first,
         sizes=sizes,
@@ -236,18 +263,17 @@ def build_tail(
         diagonal=layout.diagonal,
         coupled=layout.coupled,
         own=layout.own_positions(),
-        A_TT=A_TT,
-        A_TT_full=_symmetric(entries, q),
+        rest=rest,
         multiplicity=layout.multiplicity(),
-        A_T1=_dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=(q, k * J))),
-        schur_map=_schur_map(first, layout, levels, columns, meetings),
+        C=_dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=shape)),
+        schur_map=schur_map,
     )
 
 
 def _require_memory(
     first: tuple[int, int], sizes: tuple[tuple[int, int], ...], with_first: tuple[Incidence, ...], plan: Plan
 ) -> None:
-    """Refuse a dense core, or a map from D to S, that would not fit."""
+    """Refuse a dense core, or a map from G to S, that would not fit."""
     level_of_core = np.searchsorted(np.cumsum([J for _, J in sizes]), plan.core, side="right")
     core = float(np.array([k for k, _ in sizes])[level_of_core].sum())
     counts = sum(
@@ -383,7 +409,7 @@ class _Layout:
         place, place_other = self._place[one], self._place[other]
         m = len(self.core.columns)
         position: IntArray = self.core.start + np.maximum(place, place_other) * m + np.minimum(place, place_other)
-        if not len(self._keys) and m == len(self.diagonal):
+        if m == len(self.diagonal):
             return position
         turn, turn_other = self._turn[one], self._turn[other]
         same = one == other
@@ -455,19 +481,10 @@ class _Layout:
         return multiplicity
 
 
-@dataclass(frozen=True)
-class _Entries:
-    """Entries of one triangle of a symmetric matrix, each given once."""
-
-    rows: IntArray
-    columns: IntArray
-    values: FloatArray
-
-
 def _own_entries(
     sizes: tuple[tuple[int, int], ...], offsets: IntArray, within: Mapping[tuple[int, int], Incidence]
-) -> _Entries:
-    """A_TT entry by entry."""
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Z_T' Z_T entry by entry: columns, columns, values, each entry of one triangle once."""
     rows, columns, values = [], [], []
     for (s, t), incidence in within.items():
         for i in range(sizes[s][0]):
@@ -475,16 +492,7 @@ def _own_entries(
                 rows.append(offsets[t] + j * sizes[t][1] + incidence.columns)
                 columns.append(offsets[s] + i * sizes[s][1] + incidence.rows)
                 values.append(incidence.values[i, j])
-    return _Entries(np.concatenate(rows), np.concatenate(columns), np.concatenate(values))
-
-
-def _symmetric(entries: _Entries, n: int) -> Matrix:
-    """Symmetric sparse matrix from the entries of one triangle."""
-    off = entries.rows != entries.columns
-    rows = np.concatenate([entries.rows, entries.columns[off]])
-    columns = np.concatenate([entries.columns, entries.rows[off]])
-    values = np.concatenate([entries.values, entries.values[off]])
-    return _dense_if_small(sparse.csr_array((values, (rows, columns)), shape=(n, n)))
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
 
 
 def _nonzeros(
@@ -508,7 +516,7 @@ def _nonzeros(
 def _schur_map(
     first: tuple[int, int], layout: _Layout, levels: IntArray, columns: IntArray, values: FloatArray
 ) -> Matrix:
-    """The linear map from the entries a <= b of D to the storage of A_T1 D A_1T."""
+    """The linear map from the entries a <= b of G to the storage of C' G C."""
     k, J = first
     counts = np.bincount(levels, minlength=J)
     ends = np.cumsum(counts)
@@ -525,7 +533,7 @@ def _schur_map(
         positions[to] = layout.position(column[one], column[other])
         for row, (i, j) in enumerate(zip(a, b, strict=True)):
             products[row, to] = value[i, one] * value[j, other]
-            if i != j:  # an entry of D off its diagonal acts from both sides
+            if i != j:  # an entry of G off its diagonal acts from both sides
                 products[row, to] += value[j, one] * value[i, other]
     pointers = np.concatenate([[0], *(pairs[1:] + row * pairs[-1] for row in range(len(a)))])
     cells = (products.ravel(), np.tile(positions, len(a)), pointers)

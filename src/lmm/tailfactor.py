@@ -159,7 +159,7 @@ class TailFactor:
         """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
         k, J = self.tail.sizes[t]
         T = self.T[t]
-        if np.linalg.norm(T, -2) ** 2 > SMALL_VARIANCE:
+        if not is_small(T):
             # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: diagonal blocks of the inverse suffice.
             within = J * np.eye(k) - self._diagonal_blocks(t, self.inverse).sum(axis=2)
             half = lapack.dtrtrs(T.T, within, lower=0)[0]
@@ -170,7 +170,7 @@ class TailFactor:
         for j in range(0, J, step):
             levels = np.arange(j, min(j + step, J))
             columns = (start + np.arange(k)[:, None] * J + levels).ravel()
-            total -= self._traces(self._schur_columns[columns], k)
+            total -= self._traces(self._schur_matrix[columns], k)
         return np.asarray(total)
 
     def _traces(self, rows: Matrix, k: int) -> FloatArray:
@@ -183,38 +183,30 @@ class TailFactor:
         return np.asarray(np.einsum("xaj,xbj->ab", by_effect, by_effect))
 
     @cached_property
-    def _schur_columns(self) -> Matrix:
+    def _schur_matrix(self) -> Matrix:
         """S as a symmetric matrix."""
-        core = self.tail.core
-        if not self.tail.stages:
-            return _symmetric(core.matrix(self.schur))
-        q, m = self.tail.n_columns, len(core.columns)
-        lower = np.tril_indices(m)
-        rows = [core.columns[lower[0]], *(stage.neighbours for stage in self.tail.stages)]
-        columns = [core.columns[lower[1]], *(stage.columns[stage.owners] for stage in self.tail.stages)]
-        values = [core.matrix(self.schur)[lower], *(self.schur[stage.entries] for stage in self.tail.stages)]
-        for stage in self.tail.stages:
-            rows.append(stage.columns)
-            columns.append(stage.columns)
-            values.append(self.schur[stage.diagonal])
-        cells = (np.concatenate(rows), np.concatenate(columns))
-        half = sparse.csr_array((np.concatenate(values), cells), shape=(q, q))
-        return sparse.csr_array(half + half.T - sparse.diags_array(half.diagonal()))
+        return self.tail.symmetric(self.schur)
 
 
-def factor_tail(tail: Tail, D: FloatArray, T: list[FloatArray]) -> TailFactor:
+def is_small(T: FloatArray) -> bool:
+    """Whether some combination of the effects has next to no variance."""
+    least = abs(float(T[0, 0])) if len(T) == 1 else float(np.linalg.norm(T, -2))
+    return least**2 <= SMALL_VARIANCE
+
+
+def factor_tail(tail: Tail, G: FloatArray, T: list[FloatArray]) -> TailFactor:
     """
     Factor the tail.
 
     Parameters
     ----------
     tail : Tail
-    D : ndarray (k, k, J)
-        Blocks of Lambda Omega^-1 Lambda' of the first block alone.
+    G : ndarray (k, k, J)
+        Blocks of K^-1 of the first block.
     T : list of ndarray (k_t, k_t)
         Relative factors of the blocks of the tail.
     """
-    schur = tail.schur(D)
+    schur = tail.schur(G)
     omega = _scale_storage(tail, T, schur)
     omega[tail.diagonal] += 1.0
     for stage in tail.stages:

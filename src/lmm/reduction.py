@@ -1,0 +1,73 @@
+"""
+The part of the elimination of the first block that does not depend on theta.
+
+Within each level j of the first block, Z_j = Q_j R_j with orthonormal columns Q_j, so that A_jj = R_j' R_j. What Q
+explains of the other columns, and what it leaves, are formed once:
+
+    c = Q' [X y],   C = Q' Z_T,   rest = [Z_T X y]' (I - Q Q') [Z_T X y].
+
+At theta, with K_j = I + R_j T T' R_j' and G = K^-1,
+
+    |Omega_11| = prod |K_j|,    [Z_T X y]' V_1^-1 [Z_T X y] = rest + [C c]' G [C c]:
+
+sums of positive terms, so that no digits are lost when the random effects are much larger than the residuals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmm.crossproducts import CrossProducts
+from lmm.linalg import FloatArray, solve_lower_levels, triangular_levels
+from lmm.tail import Incidence, Tail, build_tail
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """
+    Cross-products with the first block in orthonormal columns.
+
+    Attributes
+    ----------
+    R : ndarray (k, k, J)
+        Upper triangular factors of the levels of the first block.
+    c_B : ndarray (p + 1, k, J)
+        Q' [X y], row by row of [X y].
+    rest_BB : ndarray (p + 1, p + 1)
+        [X y]' (I - Q Q') [X y].
+    rest_BT : ndarray (p + 1, q_T)
+        [X y]' (I - Q Q') Z_T.
+    tail : Tail or None
+    """
+
+    R: FloatArray
+    c_B: FloatArray  # noqa: N815  (B is for the border)
+    rest_BB: FloatArray  # noqa: N815
+    rest_BT: FloatArray  # noqa: N815
+    tail: Tail | None
+
+
+def reduce_first_block(cross: CrossProducts) -> Reduction:
+    """Change the first block to orthonormal columns within its levels."""
+    R = triangular_levels(cross.A_11)
+    k = len(R)
+    lower = R.transpose(1, 0, 2).copy()
+    # A direction in which a level has no columns explains nothing.
+    pivots = lower[np.arange(k), np.arange(k)]
+    lower[np.arange(k), np.arange(k)] = np.where(pivots > 0.0, pivots, np.inf)
+    c_B = solve_lower_levels(lower, cross.A_B1)
+    flat = c_B.reshape(len(c_B), -1)
+    tail, rest_BT = None, cross.A_BT
+    if cross.with_first:
+        meetings = tuple(_orthonormal(incidence, lower) for incidence in cross.with_first)
+        tail = build_tail(cross.sizes[0], cross.sizes[1:], meetings, cross.within)
+        rest_BT = cross.A_BT - (tail.C @ flat.T).T
+    return Reduction(R, c_B, cross.A_BB - flat @ flat.T, rest_BT, tail)
+
+
+def _orthonormal(incidence: Incidence, lower: FloatArray) -> Incidence:
+    """Cross-products of Q, instead of the first block's own columns, with a block of the tail."""
+    values = solve_lower_levels(lower[:, :, incidence.rows], incidence.values.transpose(1, 0, 2))
+    return Incidence(incidence.rows, incidence.columns, values.transpose(1, 0, 2))
