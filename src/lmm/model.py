@@ -511,7 +511,7 @@ class FittedModel:
         plate          24 levels x 1: block diagonal, 24 blocks of 1 x 1, factored at once
         sample         6 levels x 1: tail
         tail           dense core of 6 x 6
-        coupling       504 products, formed once
+        coupling       dense products
         fixed effects  1, and the response: border
         """
         return structure(self)

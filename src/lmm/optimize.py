@@ -34,7 +34,7 @@ SLOW = 0.5
 LEAST_CURVATURE = 1e-4
 # Relative standard deviations from which the search is repeated, and the number of rows up to which it is.
 RESTARTS = (0.3, 3.0)
-FEW_ROWS = 5_000
+FEW_ROWS = 500
 # Rounding error of a sum of squares, relative.
 ROUNDING = 1e-14
 # The most that one backtracking step shortens a Newton step.

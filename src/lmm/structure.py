@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy import sparse
-
-from lmm.tail import Tail
-
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
@@ -34,7 +29,7 @@ class Structure:
     n_core : int
         Size of the dense matrix that remains.
     n_pairs : int
-        Entries of the map from the first block to the tail.
+        Entries of the map from the first block to the tail; 0 where dense products take its place.
     n_fixed : int
     """
 
@@ -59,7 +54,8 @@ class Structure:
                 lines.append(f"{'tail':<{width}}  {self.n_sparse} effects eliminated in {self.n_stages} sparse stages")
             if self.n_core:
                 lines.append(f"{'tail':<{width}}  dense core of {self.n_core} x {self.n_core}")
-            lines.append(f"{'coupling':<{width}}  {self.n_pairs} products, formed once")
+            how = f"{self.n_pairs} products, formed once" if self.n_pairs else "dense products"
+            lines.append(f"{'coupling':<{width}}  {how}")
         lines.append(f"{'fixed effects':<{width}}  {self.n_fixed}, and the response: border")
         return "\n".join(lines)
 
@@ -76,12 +72,6 @@ def structure(model: FittedModel) -> Structure:
         n_stages=0 if tail is None else len(tail.stages),
         n_sparse=0 if tail is None else tail.n_columns - len(tail.core.columns),
         n_core=0 if tail is None else len(tail.core.columns),
-        n_pairs=_n_pairs(tail),
+        n_pairs=0 if tail is None or tail.schur_map is None else int(tail.schur_map.nnz),
         n_fixed=deviance.cross.p,
     )
-
-
-def _n_pairs(tail: Tail | None) -> int:
-    if tail is None:
-        return 0
-    return int(tail.schur_map.nnz if sparse.issparse(tail.schur_map) else np.count_nonzero(tail.schur_map))

@@ -31,6 +31,8 @@ Matrix = FloatArray | sparse.csr_array | sparse.csc_array
 # A tail with no more levels than this is dense; so is one where more pairs of levels meet than this share of all.
 FEW_LEVELS = 60
 CROWDED = 0.5
+# A dense multiplication costs this much less than one of a sparse product.
+FULL = 8.0
 # Up to this many entries a matrix is kept dense.
 SMALL = 20_000
 # Above this many pairs the map stays ordered by level, which is slower to apply and needs no second copy to build.
@@ -154,8 +156,9 @@ class Tail:
         How often a stored entry stands in the symmetric matrix: 2 off the diagonal, 1 on it, 0 for the unused triangle.
     C : matrix (q_T, k * J), sparse unless it is small
         Z_T' Q; column ``a * J + j`` is direction a of level j of the first block.
-    schur_map : matrix (len(rest), k (k + 1) / 2 * J), sparse unless it is small
-        Storage of C' G C from the entries a <= b of G, pair by pair, level by level.
+    schur_map : sparse matrix (len(rest), k (k + 1) / 2 * J) or None
+        Storage of C' G C from the entries a <= b of G, pair by pair, level by level; None where C is so full that
+        dense products cost less.
     """
 
     first: tuple[int, int]
@@ -168,7 +171,7 @@ class Tail:
     rest: FloatArray
     multiplicity: FloatArray
     C: Matrix
-    schur_map: Matrix
+    schur_map: sparse.csr_array | sparse.csc_array | None
 
     @property
     def n_columns(self) -> int:
@@ -182,8 +185,19 @@ class Tail:
 
     def schur(self, G: FloatArray) -> FloatArray:
         """Storage of S for G of shape (k, k, J)."""
+        if self.schur_map is None:
+            C = self._dense_C
+            GC = np.einsum("abj,qbj->qaj", G, C)
+            product = C.reshape(len(C), -1) @ GC.reshape(len(C), -1).T
+            return np.asarray(self.rest + product.ravel())
         S: FloatArray = self.rest + self.schur_map @ G[upper_indices(len(G))].ravel()
         return S
+
+    @cached_property
+    def _dense_C(self) -> FloatArray:
+        """C by direction and level, shape (q_T, k, J)."""
+        C = self.C.toarray() if sparse.issparse(self.C) else self.C
+        return np.asarray(C).reshape(-1, *self.first)
 
     @cached_property
     def rest_matrix(self) -> Matrix:
@@ -212,6 +226,10 @@ class Tail:
     def schur_adjoint(self, N: FloatArray) -> FloatArray:
         """Blocks of C N C' for each level, shape (k, k, J), for a symmetric N held in storage."""
         k, J = self.first
+        if self.schur_map is None:
+            C = self._dense_C
+            NC = np.asarray(self.symmetric(N)) @ C.reshape(len(C), -1)
+            return np.asarray(np.einsum("qaj,qbj->abj", C, NC.reshape(C.shape)))
         a, b = upper_indices(k)
         pairs = (self.schur_map.T @ (N * self.multiplicity)).reshape(-1, J)
         pairs[a != b] *= 0.5  # an entry off the diagonal of G stands for two
@@ -249,12 +267,16 @@ def build_tail(
     rest[layout.position(rows, columns)] = values
 
     levels, columns, meetings = _nonzeros(first, sizes, layout.offsets, with_first)
-    schur_map = _schur_map(first, layout, levels, columns, meetings)
     k, J = first
-    a, b = np.triu_indices(k)
-    rest -= schur_map @ np.repeat(a == b, J).astype(np.float64)
     cells = (np.tile(columns, k), (np.arange(k)[:, None] * J + levels).ravel())
-    shape = (int(layout.offsets[-1]), k * J)
+    C = sparse.csr_array((meetings.ravel(), cells), shape=(int(layout.offsets[-1]), k * J))
+    schur_map = None
+    if _is_full(layout, k, J, levels):
+        rest -= (C @ C.T).toarray().ravel()
+    else:
+        schur_map = _schur_map(first, layout, levels, columns, meetings)
+        a, b = np.triu_indices(k)
+        rest -= schur_map @ np.repeat(a == b, J).astype(np.float64)
     return Tail(
         first=first,
         sizes=sizes,
@@ -265,7 +287,7 @@ def build_tail(
         own=layout.own_positions(),
         rest=rest,
         multiplicity=layout.multiplicity(),
-        C=_dense_if_small(sparse.csr_array((meetings.ravel(), cells), shape=shape)),
+        C=_dense_if_small(C),
         schur_map=schur_map,
     )
 
@@ -513,9 +535,19 @@ def _nonzeros(
     return level[order], np.concatenate(columns)[order], np.concatenate(values, axis=1)[:, order].reshape(first[0], -1)
 
 
+def _is_full(layout: _Layout, k: int, J: int, levels: IntArray) -> bool:
+    """Whether dense products with C cost less than the products of the pairs that meet."""
+    if layout.stages:
+        return False
+    counts = np.bincount(levels, minlength=J)
+    n_pairs = float((counts * (counts + 1.0) / 2.0).sum()) * k * (k + 1) / 2
+    dense = float(layout.offsets[-1]) ** 2 * k * J
+    return dense <= max(FULL * n_pairs, SMALL)
+
+
 def _schur_map(
     first: tuple[int, int], layout: _Layout, levels: IntArray, columns: IntArray, values: FloatArray
-) -> Matrix:
+) -> sparse.csr_array | sparse.csc_array:
     """The linear map from the entries a <= b of G to the storage of C' G C."""
     k, J = first
     counts = np.bincount(levels, minlength=J)
@@ -540,7 +572,7 @@ def _schur_map(
     by_level = sparse.csc_array(cells, shape=(layout.size, len(a) * J))
     if by_level.nnz > MANY_PAIRS:
         return by_level
-    return _dense_if_small(by_level.tocsr())
+    return by_level.tocsr()
 
 
 def _dense_if_small(matrix: sparse.csr_array) -> Matrix:
