@@ -108,12 +108,19 @@ def positive_part(M: FloatArray) -> FloatArray:
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
-def cholesky_levels(M: FloatArray) -> FloatArray:
+def cholesky_levels(M: FloatArray, *, tolerance: float = 0.0) -> FloatArray:
     """
-    Cholesky factors of many small matrices at once, shape (k, k, J): the J levels lie along the last axis.
+    Lower Cholesky factors of many small matrices at once, shape (k, k, J): the J levels lie along the last axis.
 
     The loops run over the k^2 entries and each step is one operation on J numbers, which for small k is faster
     than J calls of a LAPACK routine by an order of magnitude.
+
+    Parameters
+    ----------
+    M : ndarray (k, k, J)
+        Positive definite matrices; with a tolerance, positive semidefinite ones.
+    tolerance : float
+        Share of its diagonal entry below which a pivot counts as zero; its column of the factor is then zero.
     """
     k = len(M)
     L = np.zeros_like(M)
@@ -121,36 +128,16 @@ def cholesky_levels(M: FloatArray) -> FloatArray:
         pivot = M[c, c]
         for i in range(c):
             pivot = pivot - L[c, i] ** 2
+        if tolerance:
+            pivot = np.where(pivot > tolerance * M[c, c], pivot, 0.0)
         L[c, c] = np.sqrt(pivot)
+        divisor = np.where(L[c, c] > 0.0, L[c, c], np.inf) if tolerance else L[c, c]
         for r in range(c + 1, k):
             entry = M[r, c]
             for i in range(c):
                 entry = entry - L[r, i] * L[c, i]
-            L[r, c] = entry / L[c, c]
+            L[r, c] = entry / divisor
     return L
-
-
-def triangular_levels(A: FloatArray, *, tolerance: float = 1e-13) -> FloatArray:
-    """
-    Upper triangular R with R' R = A for many small positive semidefinite matrices, shape (k, k, J).
-
-    A pivot below ``tolerance`` times its diagonal entry, as of a level with fewer rows than effects, counts as zero,
-    and its row of R is zero.
-    """
-    k = len(A)
-    R = np.zeros_like(A)
-    for c in range(k):
-        pivot = A[c, c]
-        for i in range(c):
-            pivot = pivot - R[i, c] ** 2
-        R[c, c] = np.sqrt(np.where(pivot > tolerance * A[c, c], pivot, 0.0))
-        divisor = np.where(R[c, c] > 0.0, R[c, c], np.inf)
-        for r in range(c + 1, k):
-            entry = A[c, r]
-            for i in range(c):
-                entry = entry - R[i, c] * R[i, r]
-            R[c, r] = entry / divisor
-    return R
 
 
 def solve_lower_levels(L: FloatArray, B: FloatArray) -> FloatArray:

@@ -20,8 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmm.crossproducts import CrossProducts
-from lmm.linalg import FloatArray, solve_lower_levels, triangular_levels
+from lmm.linalg import FloatArray, cholesky_levels, solve_lower_levels
 from lmm.tail import Incidence, Tail, build_tail
+
+# Share of its length below which a column within a level counts as a combination of those before it.
+RANK_TOLERANCE = 1e-13
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class Reduction:
 
 def reduce_first_block(cross: CrossProducts) -> Reduction:
     """Change the first block to orthonormal columns within its levels."""
-    R = triangular_levels(cross.A_11)
-    k = len(R)
-    lower = R.transpose(1, 0, 2).copy()
+    lower = cholesky_levels(cross.A_11, tolerance=RANK_TOLERANCE)
+    k = len(lower)
+    R = lower.transpose(1, 0, 2).copy()
     # A direction in which a level has no columns explains nothing.
     pivots = lower[np.arange(k), np.arange(k)]
     lower[np.arange(k), np.arange(k)] = np.where(pivots > 0.0, pivots, np.inf)
