@@ -212,3 +212,27 @@ def test_good_fits_are_silent():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lmm.fit(MODELS["penicillin"][0], frame("penicillin"))
+
+
+@pytest.mark.parametrize("start", [1e2, 1e8, 1e12])
+@pytest.mark.parametrize("name", ["sitka_raw", "pig", "pastes", "penicillin", "sleepstudy"])
+def test_wild_starts_reach_the_optimum(name, start):
+    best = fitted(name, reml=True)
+    fit = fit_quietly(MODELS[name][0], frame(name), start=np.full(len(best.theta), start))
+    assert fit.converged
+    assert abs(fit.deviance - best.deviance) <= SAME
+
+
+def test_slow_average_information_is_corrected():
+    # Without a fixed intercept the random ones have a mean near 250, and the average information is far from the
+    # Hessian; Newton steps with it alone take hundreds of evaluations. Optimum: BFGS from many starts.
+    fit = fit_quietly("Reaction ~ 0 + Days + (Days | Subject)", frame("sleepstudy"), reml=False)
+    assert fit.converged
+    assert fit.deviance == pytest.approx(1831.0009675, abs=1e-6)
+    assert fit.optimum.n_evaluations < 60
+
+
+def test_no_fixed_effects_prints_nothing(capfd):
+    fit_quietly("Reaction ~ 0 + (Days | Subject)", frame("sleepstudy")).random_effects  # noqa: B018
+    out, err = capfd.readouterr()
+    assert out + err == ""

@@ -24,6 +24,9 @@ from lmm.optimize import Control, Optimum, find_optimum
 from lmm.standardize import Basis, standardize
 from lmm.start import moment_start
 
+# Relative standard deviation beyond which a user's starting value is drawn in.
+FARTHEST_START = 1e3
+
 
 def fit(
     formula: str,
@@ -64,7 +67,8 @@ def fit(
     na_action : {"drop", "raise"}
         What to do about rows with a missing value in a variable that is used. The number dropped is reported.
     start : array_like (m,), optional
-        Starting value of theta, in the order of ``FittedModel.theta``.
+        Starting value of theta, in the order of ``FittedModel.theta``. Standard deviations beyond a thousand times the
+        residual one are drawn in to that.
     control : Control, optional
         When the optimiser stops.
     contrasts : dict, optional
@@ -182,7 +186,9 @@ def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: Arra
         own, theta = theta[: factor.covariance.n_theta], theta[factor.covariance.n_theta :]
         A_inverse: FloatArray = lapack.dtrtri(A)[0]
         parts.append(factor.covariance.from_root(A_inverse @ factor.covariance.factor(own)))
-    return np.concatenate(parts)
+    standardized = np.concatenate(parts)
+    # Further out, rounding errors drown the residual; a starting value need not be there.
+    return standardized * min(1.0, FARTHEST_START / max(float(np.abs(standardized).max()), 1.0))
 
 
 def _check_arguments(reml: object, sigma: object, control: object, unknown: dict[str, object]) -> None:
