@@ -142,13 +142,14 @@ class Design:
         total: FloatArray | None = None
         expressions = [*self.formula.offset, *([self.offset_argument] if self.offset_argument else [])]
         states = [*self.offset_states, {}]
+        _require_argument("offset", self.offset_argument, rows)
         for expression, state in zip(expressions, states, strict=False):
             value = _vector(expression, rows, state, fitting=False)
             total = value if total is None else total + value
         return total
 
     def new_weights(self, data: Any) -> FloatArray | None:  # noqa: ANN401
-        """Precision weights (n_new,) that a column or an expression gives to new data; None without weights."""
+        """Positive weights (n_new,) that a column or an expression gives to new data, NaN if missing; or None."""
         if self.weights is None:
             return None
         if self.weights_argument is None:
@@ -156,7 +157,16 @@ class Design:
                 "The model was fitted with weights given as an array, which new data cannot provide: "
                 "fit with weights='column' to say what the precision of a new observation is."
             )
-        return _vector(self.weights_argument, self.new_rows(data), {}, fitting=False)
+        rows = self.new_rows(data)
+        _require_argument("weights", self.weights_argument, rows)
+        weights = _vector(self.weights_argument, rows, {}, fitting=False)
+        if (weights <= 0).any():
+            first = int(np.argmax(weights <= 0))
+            raise DataError(
+                f"The weights of new data, {self.weights_argument!r}, must be positive: Var(e_i) = sigma^2 / w_i. "
+                f"Row {first} (counted from 0) has {weights[first]:g}."
+            )
+        return weights
 
     def new_rows(self, data: Any) -> _RowsUsed:  # noqa: ANN401
         """New data as rows from which columns are taken; pass the result in place of the data to read them once."""
@@ -265,6 +275,10 @@ class _RowsUsed:
     def __contains__(self, name: str) -> bool:
         return name in self._table
 
+    @property
+    def names(self) -> tuple[Any, ...]:
+        return tuple(self._table.names)
+
     def column(self, name: str) -> Column:
         if name not in self._table:
             raise checks.unknown_column(name, self._table.names, self.formula)
@@ -332,6 +346,16 @@ def _argument(
     else:
         value = column.numbers
     return checks.vector_argument(what, value, table.n), columns
+
+
+def _require_argument(what: str, expression: str | None, rows: _RowsUsed) -> None:
+    """Refuse new data without a column that weights or offset were taken from."""
+    if expression is None:
+        return
+    plain = column_of(expression)
+    for name in (plain,) if plain is not None else columns_in(expression):
+        if name not in rows and (plain is not None or not checks.is_constant(name)):
+            raise checks.unknown_column(name, rows.names, None, where=f"{what}={expression!r}")
 
 
 def _readable(given: Any) -> str | None:  # noqa: ANN401

@@ -55,6 +55,7 @@ def predict(
     variance = _error_variance(model, rows)
     if interval == "prediction":
         variance = variance + model.sigma**2 / _weights(model, newdata)
+    variance = np.where(np.isnan(mean), np.nan, variance)
     se = np.sqrt(variance)
     half = float(special.ndtri(0.5 + level / 2.0)) * se
     return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)

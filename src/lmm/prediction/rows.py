@@ -97,6 +97,7 @@ def new_rows(
             "fit with offset='column' or offset(column) in the formula"
         )
     rows = design.new_rows(newdata)
+    X = design.fixed_columns(rows)  # first: a level that a fixed factor does not know has no way out
     random = []
     for t, mask in effects.items():
         factor = model.factors[t]
@@ -110,7 +111,7 @@ def new_rows(
         columns = [design.random_columns(rows, term) for term in factor.terms]
         stacked = columns[0] if len(columns) == 1 else np.column_stack(columns)
         random.append(RandomRows(t, _only(stacked, mask), codes, factor.n_levels + len(new_labels)))
-    return Rows(design.fixed_columns(rows), design.new_offset(rows), tuple(random), rows.index)
+    return Rows(X, design.new_offset(rows), tuple(random), rows.index)
 
 
 def _only(columns: FloatArray, mask: BoolArray) -> FloatArray:

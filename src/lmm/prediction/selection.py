@@ -52,12 +52,12 @@ def _read(model: FittedModel, wanted: str) -> dict[int, BoolArray]:
         return {t: np.ones(len(model.factors[t].effects), dtype=bool)}
     if "|" not in str(wanted):
         raise _not_random(model, wanted)
-    chosen = {}
+    chosen: dict[int, BoolArray] = {}
     for part in parse_formula(f"response ~ {wanted}").random:
         if part.name not in groups:
             raise ArgumentError(f"{wanted!r}: {part.name!r} is not a grouping factor of this model, which has {groups}")
         t = groups.index(part.name)
-        chosen[t] = _matching(model, model.factors[t], part)
+        chosen[t] = chosen.get(t, False) | _matching(model, model.factors[t], part)
     return chosen
 
 

@@ -60,7 +60,7 @@ def joint_covariance(model: FittedModel) -> pd.DataFrame:
     cov = model.estimates.cov_beta
     joint = np.block([[cov, -cov @ B.T], [-B @ cov, model.sigma**2 * G + B @ cov @ B.T]])
     index = _labels(model)
-    return pd.DataFrame(joint, index=index, columns=index)
+    return pd.DataFrame(0.5 * (joint + joint.T), index=index, columns=index)
 
 
 def _labels(model: FittedModel) -> pd.MultiIndex:
