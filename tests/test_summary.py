@@ -201,7 +201,7 @@ class Checker(HTMLParser):
         self.open, self.tables, self.text = [], [], []
 
     def handle_starttag(self, tag, attrs):
-        assert not attrs
+        assert all(name == "style" and value.startswith("text-align") for name, value in attrs)
         if tag == "br":
             return
         self.open.append(tag)

@@ -216,13 +216,13 @@ class FittedModel:
     @property
     def singular_terms(self) -> list[str]:
         """One sentence for each grouping factor whose covariance matrix is singular; empty where none is."""
-        from lmm.summary import singular_sentence  # noqa: PLC0415 - needed only where a fit is singular
-
         at = self.optimum.evaluation
         sentences = []
         for place, t in enumerate(self.deviance_function.cross.order):
             factor = self.factors[t]
             if np.isfinite(factor.covariance.escape(at.factors[place], at.M[place])[0]):
+                from lmm.summary import singular_sentence  # noqa: PLC0415 - most fits are not singular
+
                 sentences.append(singular_sentence(factor, self._random_cov[t]))
         return sentences
 

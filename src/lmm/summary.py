@@ -45,14 +45,19 @@ class Table:
 
     def html(self) -> str:
         """An HTML table."""
-        caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
-        body = "".join("<tr>" + "".join(self._cells_html(row)) + "</tr>" for row in self.rows)
+        caption = f'<caption style="text-align:left">{html.escape(self.title)}</caption>' if self.title else ""
+        head = "".join(self._cell_html("th", i, cell) for i, cell in enumerate(self.header))
+        body = "".join(
+            "<tr>"
+            + "".join(self._cell_html("th" if i < self.n_labels else "td", i, cell) for i, cell in enumerate(row))
+            + "</tr>"
+            for row in self.rows
+        )
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _cells_html(self, row: tuple[str, ...]) -> list[str]:
-        tags = ["th" if i < self.n_labels else "td" for i in range(len(row))]
-        return [f"<{tag}>{html.escape(cell)}</{tag}>" for tag, cell in zip(tags, row, strict=True)]
+    def _cell_html(self, tag: str, column: int, cell: str) -> str:
+        side = "left" if column < self.n_labels else "right"
+        return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
 
 
 class Summary:
