@@ -55,10 +55,10 @@ class FittedModel:
     --------
     >>> import lmm
     >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
-    >>> fit.variance_components
-          group       var1 var2         vcov      sdcor
-    0     Batch  Intercept  NaN  1388.333333  37.260345
-    1  Residual        NaN  NaN  2451.250000  49.510100
+    >>> fit.variance_components.round(2)
+          group       var1  var2     vcov  sdcor
+    0     Batch  Intercept   NaN  1388.33  37.26
+    1  Residual        NaN   NaN  2451.25  49.51
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import numpy as np
 from lmm.crossproducts import CrossProducts
 from lmm.deviance import ProfiledDeviance
 from lmm.linalg import FloatArray
+from lmm.tail import Incidence
 
 # Bounds of the relative standard deviations to start from.
 SMALLEST, LARGEST = 0.1, 30.0
@@ -17,8 +18,7 @@ def moment_start(deviance: ProfiledDeviance) -> FloatArray:
     Independent random effects whose variances solve the moment equations of the quadratic forms y' Z_c Z_c' y.
 
     One equation for the columns c of each effect of each block, with expectation
-    sum_d tau_d |Z_c' Z_d|^2 + sigma^2 |Z_c|^2, and one for y'y. That the response is a residual from X is left out of
-    account: this is where the search starts, not where it ends.
+    sum_d tau_d |Z_c' M Z_d|^2 + sigma^2 tr(Z_c' M Z_c), and one for y'y; M = I - Q Q' takes X out.
 
     Returns
     -------
@@ -46,33 +46,40 @@ def moment_start(deviance: ProfiledDeviance) -> FloatArray:
 def _moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
     """Coefficients (c, c) and right-hand sides (c,) for the variances of all effects and the residual variance."""
     starts = np.cumsum([0, *(k for k, _ in cross.sizes)])
-    n_effects = int(starts[-1])
-    traces = np.zeros((n_effects + 1, n_effects + 1))
-    forms = np.empty(n_effects + 1)
+    blocks = _by_block(cross)
+    fixed = [block[:-1] for block in blocks]
+    levels = np.arange(cross.sizes[0][1])
+    meetings = {(0, 0): Incidence(levels, levels, cross.A_11)}
+    meetings |= {(0, t + 1): incidence for t, incidence in enumerate(cross.with_first)}
+    meetings |= {(s + 1, t + 1): incidence for (s, t), incidence in cross.within.items()}
 
-    def fill(s: int, t: int, values: FloatArray) -> None:
-        squares = np.einsum("abj,abj->ab", values, values)
-        traces[starts[s] : starts[s + 1], starts[t] : starts[t + 1]] = squares
-        traces[starts[t] : starts[t + 1], starts[s] : starts[s + 1]] = squares.T
-
-    def lengths(s: int, values: FloatArray) -> None:
-        own = np.einsum("aaj->a", values)
-        traces[starts[s] : starts[s + 1], -1] = own
-        traces[-1, starts[s] : starts[s + 1]] = own
-
-    fill(0, 0, cross.A_11)
-    lengths(0, cross.A_11)
-    for t, incidence in enumerate(cross.with_first):
-        fill(0, t + 1, incidence.values)
-    for (s, t), incidence in cross.within.items():
-        fill(s + 1, t + 1, incidence.values)
+    traces = np.zeros((int(starts[-1]) + 1, int(starts[-1]) + 1))
+    for (s, t), incidence in meetings.items():
+        here, there = slice(starts[s], starts[s + 1]), slice(starts[t], starts[t + 1])
+        traces[here, there] = _squared_products(incidence, fixed[s], fixed[t])
+        traces[there, here] = traces[here, there].T
         if s == t:
-            lengths(s + 1, incidence.values)
-    traces[-1, -1] = cross.n
-    forms[: starts[1]] = (cross.A_B1[-1] ** 2).sum(axis=1)
-    column = 0
-    for s, (k, J) in enumerate(cross.sizes[1:], start=1):
-        forms[starts[s] : starts[s + 1]] = (cross.A_BT[-1, column : column + k * J].reshape(k, J) ** 2).sum(axis=1)
-        column += k * J
-    forms[-1] = cross.A_BB[-1, -1]
-    return traces, forms
+            own = np.einsum("aaj->a", incidence.values) - (fixed[s] ** 2).sum(axis=(0, 2))
+            traces[here, -1] = traces[-1, here] = own
+    traces[-1, -1] = cross.n - cross.p
+    forms = [(block[-1] ** 2).sum(axis=1) for block in blocks]
+    return traces, np.append(np.concatenate(forms), cross.A_BB[-1, -1])
+
+
+def _by_block(cross: CrossProducts) -> list[FloatArray]:
+    """[X y]' Z of each block, shape (p + 1, k_t, J_t)."""
+    blocks = [cross.A_B1]
+    start = 0
+    for k, J in cross.sizes[1:]:
+        blocks.append(cross.A_BT[:, start : start + k * J].reshape(-1, k, J))
+        start += k * J
+    return blocks
+
+
+def _squared_products(incidence: Incidence, one: FloatArray, other: FloatArray) -> FloatArray:
+    """|Z_a' M Z_b|^2 for the effects a and b of two blocks, given Q' Z of both, shapes (p, k, J)."""
+    total = np.einsum("abm,abm->ab", incidence.values, incidence.values)
+    for q, r in zip(one, other, strict=True):
+        total -= 2.0 * np.einsum("abm,am,bm->ab", incidence.values, q[:, incidence.rows], r[:, incidence.columns])
+    gram_one, gram_other = (np.einsum("paj,qaj->apq", block, block) for block in (one, other))
+    return np.asarray(total + np.einsum("apq,bpq->ab", gram_one, gram_other))
