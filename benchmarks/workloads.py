@@ -250,5 +250,5 @@ WORKLOADS = (
         _generated(_nested, 1_000, 20, 10, 3),
         peers=False,
     ),
-    Workload("import", "import in a fresh process", "", lambda _: pd.DataFrame({"y": [0.0]}), kind="import"),
+    Workload("import", "import of the fitting function", "", lambda _: pd.DataFrame({"y": [0.0]}), kind="import"),
 )

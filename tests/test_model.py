@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -572,3 +574,18 @@ def test_repr_is_one_line():
     fit = fitted("sleepstudy", reml=True)
     assert repr(fit) == "<FittedModel 'Reaction ~ Days + (Days|Subject)': 180 rows, REML criterion 1743.6283>"
     assert repr(fitted("sleepstudy", reml=False)).endswith("deviance 1751.9393>")
+
+
+def test_import_is_light():
+    # Whoever imports lmm without fitting waits for none of the heavy packages.
+    code = "import sys, lmm; print([name for name in ('numpy', 'pandas', 'scipy', 'formulaic') if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_are_there():
+    for name in lmm.__all__:
+        assert getattr(lmm, name) is not None
+        assert name in dir(lmm)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = lmm.no_such_name

@@ -152,8 +152,6 @@ class Tail:
         Positions of the diagonal blocks of each block of the tail.
     rest : ndarray
         Storage vector of Z_T' (I - Q Q') Z_T.
-    multiplicity : ndarray
-        How often a stored entry stands in the symmetric matrix: 2 off the diagonal, 1 on it, 0 for the unused triangle.
     C : matrix (q_T, k * J), sparse unless it is small
         Z_T' Q; column ``a * J + j`` is direction a of level j of the first block.
     schur_map : sparse matrix (len(rest), k (k + 1) / 2 * J) or None
@@ -169,7 +167,6 @@ class Tail:
     coupled: Mapping[tuple[int, int], IntArray]
     own: tuple[IntArray, ...]
     rest: FloatArray
-    multiplicity: FloatArray
     C: Matrix
     schur_map: sparse.csr_array | sparse.csc_array | None
 
@@ -231,7 +228,9 @@ class Tail:
             NC = np.asarray(self.symmetric(N)) @ C.reshape(len(C), -1)
             return np.asarray(np.einsum("qaj,qbj->abj", C, NC.reshape(C.shape)))
         a, b = upper_indices(k)
-        pairs = (self.schur_map.T @ (N * self.multiplicity)).reshape(-1, J)
+        weighted = 2.0 * N  # an entry off the diagonal of S stands for two
+        weighted[self.diagonal] = N[self.diagonal]
+        pairs = (self.schur_map.T @ weighted).reshape(-1, J)
         pairs[a != b] *= 0.5  # an entry off the diagonal of G stands for two
         R = np.empty((k, k, J))
         R[a, b] = R[b, a] = pairs
@@ -286,7 +285,6 @@ def build_tail(
         coupled=layout.coupled,
         own=layout.own_positions(),
         rest=rest,
-        multiplicity=layout.multiplicity(),
         C=_dense_if_small(C),
         schur_map=schur_map,
     )
@@ -492,15 +490,6 @@ class _Layout:
                     own[a, b] = self.position(columns[a], columns[b])
             positions.append(own)
         return tuple(positions)
-
-    def multiplicity(self) -> FloatArray:
-        """How often a stored entry stands in the symmetric matrix."""
-        multiplicity = np.full(self.size, 2.0)
-        multiplicity[self.diagonal] = 1.0
-        m = len(self.core.columns)
-        core = self.core.matrix(multiplicity)
-        core[np.triu_indices(m, 1)] = 0.0
-        return multiplicity
 
 
 def _own_entries(

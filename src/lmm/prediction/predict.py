@@ -15,11 +15,11 @@ Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a 
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 from scipy.linalg import lapack
 
 from lmm.arguments import confidence_level
@@ -57,7 +57,7 @@ def predict(
         variance = variance + model.sigma**2 / _weights(model, newdata)
     variance = np.where(np.isnan(mean), np.nan, variance)
     se = np.sqrt(variance)
-    half = float(special.ndtri(0.5 + level / 2.0)) * se
+    half = NormalDist().inv_cdf(0.5 + level / 2.0) * se
     return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, special
+from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
 from lmm.arguments import confidence_level
@@ -22,7 +23,7 @@ COPIES = 4
 
 def random_effects_table(model: FittedModel, level: float) -> pd.DataFrame:
     """Random effects with standard errors; see `FittedModel.random_effects_table`."""
-    half = float(special.ndtri(0.5 + confidence_level(level) / 2.0))
+    half = NormalDist().inv_cdf(0.5 + confidence_level(level) / 2.0)
     parts = []
     for factor, b, cov in zip(model.factors, model.modes, model.random_effects_cov.values(), strict=True):
         k = len(factor.effects)
