@@ -21,8 +21,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
+from lmm.layout import Core, Stage
 from lmm.linalg import FloatArray
-from lmm.tail import Core, Matrix, Stage, Tail
+from lmm.tail import Matrix, Tail
 
 # Below this relative variance, dividing by it would cost more digits than the direct formula.
 SMALL_VARIANCE = 1e-8
