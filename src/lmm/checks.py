@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, shown_labels
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-# Below this share of its length, what the fixed effects leave of the response is rounding.
-_EXACT_FIT = 1e-13
-_SUSPICIOUS = 1e-6
 
 
 def is_constant(name: str) -> bool:
@@ -140,18 +135,14 @@ def check_response(formula: ModelFormula, value: Value) -> FloatArray:
 
 def check_model(
     formula: ModelFormula,
-    y: FloatArray,
-    X: FloatArray,
-    R: FloatArray,
-    weights: FloatArray | None,
-    offset: FloatArray | None,
+    shape: tuple[int, int],
     terms: tuple[RandomTerm, ...],
     encoding: Encoding,
     *,
     sigma_fixed: bool,
 ) -> None:
-    """Refuse models that these data cannot estimate."""
-    n, p = X.shape
+    """Refuse models that these data, with a fixed-effects matrix of this shape, cannot estimate."""
+    n, p = shape
     if n <= p:
         raise ModelError(
             f"The model has {p} fixed coefficients and {n} rows: nothing is left to estimate the variances from. "
@@ -162,7 +153,6 @@ def check_model(
     for first, second in itertools.combinations(terms, 2):
         _check_pair(first, second)
     _check_fixed_factor(formula, encoding)
-    _check_residual(formula, y, X, R, weights, offset)
 
 
 def _largest_term(encoding: Encoding) -> str:
@@ -258,32 +248,6 @@ def _bare_factor(expression: str) -> str:
     """``factor(x)`` and ``C(x, ...)`` code the same factor as ``x``."""
     match = _CODED.fullmatch(expression)
     return expression if match is None else match.group(1)
-
-
-def _check_residual(
-    formula: ModelFormula,
-    y: FloatArray,
-    X: FloatArray,
-    R: FloatArray,
-    weights: FloatArray | None,
-    offset: FloatArray | None,
-) -> None:
-    target = y if offset is None else y - offset
-    root = None if weights is None else np.sqrt(weights)
-    work = target if root is None else root * target
-    length = float(np.linalg.norm(work))
-    # Normal equations through R leave an error of eps times the condition of X; the second round takes it away.
-    for tolerance in (_SUSPICIOUS, _EXACT_FIT):
-        if X.shape[1]:
-            g = X.T @ (work if root is None else root * work)
-            fit = X @ lapack.dtrtrs(R, lapack.dtrtrs(R, g, trans=1)[0])[0]
-            work = work - (fit if root is None else root * fit)
-        if np.linalg.norm(work) > tolerance * length:
-            return
-    raise ModelError(
-        f"The fixed effects fit the response `{formula.response}` exactly: no variation is left for the random "
-        "effects. Is the response among the predictors, or made from them?"
-    )
 
 
 _NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items()}

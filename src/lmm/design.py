@@ -236,7 +236,7 @@ def build_design(
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
-    checks.check_model(formula, y, X, R, w, total, terms, encoding, sigma_fixed=sigma_fixed)
+    checks.check_model(formula, (X.shape[0], X.shape[1]), terms, encoding, sigma_fixed=sigma_fixed)
     return Design(
         formula=formula,
         response_name=column_of(formula.response) or formula.response,

@@ -158,7 +158,7 @@ def fit_design(
     factors = grouping_factors(design.terms)
     y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
-        [factor.block for factor in factors], design.X, design.R, y, design.weights
+        [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name
     )
     deviance = ProfiledDeviance(
         cross_products(blocks, Q, response),

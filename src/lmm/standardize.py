@@ -75,6 +75,8 @@ def standardize(
     R: FloatArray,
     y: FloatArray,
     weights: FloatArray | None = None,
+    *,
+    name: str = "response",
 ) -> tuple[list[Block], FloatArray, FloatArray, Basis]:
     """
     Change to the inner basis.
@@ -90,6 +92,8 @@ def standardize(
         Response less offset.
     weights : ndarray (n,), optional
         Positive weights w; Var(e_i) = sigma^2 / w_i.
+    name : str
+        Name of the response, for the error message.
 
     Returns
     -------
@@ -119,8 +123,8 @@ def standardize(
     scale = float(np.sqrt(residual @ residual / n))
     if scale * np.sqrt(n) <= EXACT_FIT * length:
         raise ModelError(
-            "the fixed effects fit the response exactly: no variation is left to estimate a variance from. "
-            "Leave out fixed effects, or check that the response is not computed from its predictors"
+            f"The fixed effects fit the response `{name}` exactly: no variation is left for the random effects. "
+            "Is the response among the predictors, or made from them?"
         )
     blocks, bases = [], []
     for block in raw:
