@@ -254,8 +254,8 @@ def problem(request, monkeypatch):
 def inner(problem, seed=0):
     """A theta inside: no column of any factor is near zero."""
     theta = np.random.default_rng(seed).normal(size=problem.n_theta)
-    lower = np.concatenate([covariance.lower for covariance in problem.covariances])
-    return np.where(lower == 0, 0.3 + np.abs(theta), theta)
+    on_diagonal = np.concatenate([np.einsum("maa->m", covariance.tangents) for covariance in problem.covariances]) > 0
+    return np.where(on_diagonal, 0.3 + np.abs(theta), theta)
 
 
 def boundary(problem, seed=0):

@@ -33,10 +33,6 @@ class Covariance(Protocol):
     def tangents(self) -> FloatArray:
         """Derivatives of T, shape (m, k, k)."""
 
-    @property
-    def lower(self) -> FloatArray:
-        """Lower bounds of the parameters, shape (m,): 0 for a diagonal entry of T, -inf for the others."""
-
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k), at theta, shape (m,)."""
 
@@ -90,12 +86,6 @@ class Unstructured:
         """Derivatives of T, shape (m, k, k)."""
         return _unit_matrices(*self._positions, self.size)
 
-    @cached_property
-    def lower(self) -> FloatArray:
-        """Lower bounds of the parameters, shape (m,)."""
-        rows, columns = self._positions
-        return np.where(rows == columns, 0.0, -np.inf)
-
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
         T = np.zeros((self.size, self.size))
@@ -148,11 +138,6 @@ class Diagonal:
     def tangents(self) -> FloatArray:
         """Derivatives of T, shape (k, k, k)."""
         return _unit_matrices(np.arange(self.size), np.arange(self.size), self.size)
-
-    @cached_property
-    def lower(self) -> FloatArray:
-        """Lower bounds of the parameters, shape (k,): zeros."""
-        return np.zeros(self.size)
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
@@ -211,11 +196,6 @@ class Stacked:
         for part, (effects, thetas) in zip(self.parts, self._slices, strict=True):
             tangents[thetas, effects, effects] = part.tangents
         return tangents
-
-    @cached_property
-    def lower(self) -> FloatArray:
-        """Lower bounds of the parameters, shape (m,)."""
-        return np.concatenate([part.lower for part in self.parts])
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""

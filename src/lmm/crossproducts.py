@@ -82,6 +82,15 @@ class CrossProducts:
         """Number of fixed effects."""
         return len(self.A_BB) - 1
 
+    def by_block(self, first: FloatArray, tail: FloatArray) -> list[FloatArray]:
+        """Rows of shape (r, k, J) and (r, q_T) as rows of shape (r, k_t, J_t) for each block."""
+        blocks = [first]
+        start = 0
+        for k, J in self.sizes[1:]:
+            blocks.append(tail[:, start : start + k * J].reshape(len(tail), k, J))
+            start += k * J
+        return blocks
+
     def __add__(self, other: CrossProducts) -> CrossProducts:
         """Cross-products of the rows of both."""
         if self.order != other.order or self.sizes != other.sizes or self.p != other.p:

@@ -183,7 +183,7 @@ class ProfiledDeviance:
         # E and g of the module's docstring as rows, each with the square root of its weight.
         combine = self._gradient_rows(border)
         gradient = np.empty(len(theta))
-        for place, (t, scores) in enumerate(zip(cross.order, self._by_block(E_1, E_T), strict=True)):
+        for place, (t, scores) in enumerate(zip(cross.order, cross.by_block(E_1, E_T), strict=True)):
             rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
             M[place] -= np.einsum("paj,pbj->ab", rows, rows)
             dT = 2.0 * M[place] @ factors[place]
@@ -191,25 +191,17 @@ class ProfiledDeviance:
         b_1 = (T @ T.T) @ E_1
         return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, E_1, E_T, M)
 
-    def _by_block(self, first: FloatArray, tail: FloatArray) -> list[FloatArray]:
-        """Rows of shape (r, k, J) and (r, q_T) as rows of shape (r, k_t, J_t) for each block."""
-        blocks = [first]
-        start = 0
-        for k, J in self.cross.sizes[1:]:
-            blocks.append(tail[:, start : start + k * J].reshape(len(tail), k, J))
-            start += k * J
-        return blocks
-
     def _tail_scores(self, tail: Tail, T: list[FloatArray], b_T: FloatArray, G_rest: FloatArray) -> FloatArray:
         """Z_T' V^-1 [X y], shape (p + 1, q_T)."""
+        small = [is_small(factor) for factor in T]
         scores = np.empty_like(b_T)
-        small = False
+        if any(small):
+            scores = self.reduction.rest_BT - (tail.rest_matrix @ b_T.T).T + _to_tail(tail, G_rest)
         start = 0
-        for (k, J), factor in zip(tail.sizes, T, strict=True):
+        for (k, J), factor, is_direct in zip(tail.sizes, T, small, strict=True):
             here = slice(start, start + k * J)
             start += k * J
-            if is_small(factor):
-                small = True
+            if is_direct:
                 continue
             # b = T T' E: dividing by T loses no digits while T is not small.
             if k == 1:
@@ -217,14 +209,6 @@ class ProfiledDeviance:
                 continue
             half = np.linalg.solve(factor, b_T[:, here].reshape(len(b_T), k, J))
             scores[:, here] = np.linalg.solve(factor.T, half).reshape(len(b_T), -1)
-        if small:
-            direct = self.reduction.rest_BT - (tail.rest_matrix @ b_T.T).T + _to_tail(tail, G_rest)
-            start = 0
-            for (k, J), factor in zip(tail.sizes, T, strict=True):
-                here = slice(start, start + k * J)
-                start += k * J
-                if is_small(factor):
-                    scores[:, here] = direct[:, here]
         return scores
 
     def curvature(self, at: Evaluation) -> FloatArray:
@@ -298,7 +282,7 @@ class ProfiledDeviance:
         """Rows dSigma_i Z' P y of the first block, shape (m, k, J), and of the tail, shape (m, q_T)."""
         residual = np.append(-at.beta, 1.0)
         scores = [
-            (residual @ E.reshape(len(residual), -1)).reshape(E.shape[1:]) for E in self._by_block(at.E_1, at.E_T)
+            (residual @ E.reshape(len(residual), -1)).reshape(E.shape[1:]) for E in self.cross.by_block(at.E_1, at.E_T)
         ]
         m = sum(len(d_sigma) for d_sigma in directions)
         h_1, h_T = np.zeros((m, *scores[0].shape)), np.zeros((m, at.E_T.shape[1]))

@@ -46,7 +46,7 @@ def moment_start(deviance: ProfiledDeviance) -> FloatArray:
 def _moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
     """Coefficients (c, c) and right-hand sides (c,) for the variances of all effects and the residual variance."""
     starts = np.cumsum([0, *(k for k, _ in cross.sizes)])
-    blocks = _by_block(cross)
+    blocks = cross.by_block(cross.A_B1, cross.A_BT)
     fixed = [block[:-1] for block in blocks]
     levels = np.arange(cross.sizes[0][1])
     meetings = {(0, 0): Incidence(levels, levels, cross.A_11)}
@@ -64,16 +64,6 @@ def _moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
     traces[-1, -1] = cross.n - cross.p
     forms = [(block[-1] ** 2).sum(axis=1) for block in blocks]
     return traces, np.append(np.concatenate(forms), cross.A_BB[-1, -1])
-
-
-def _by_block(cross: CrossProducts) -> list[FloatArray]:
-    """[X y]' Z of each block, shape (p + 1, k_t, J_t)."""
-    blocks = [cross.A_B1]
-    start = 0
-    for k, J in cross.sizes[1:]:
-        blocks.append(cross.A_BT[:, start : start + k * J].reshape(-1, k, J))
-        start += k * J
-    return blocks
 
 
 def _squared_products(incidence: Incidence, one: FloatArray, other: FloatArray) -> FloatArray:

@@ -30,16 +30,9 @@ def conditional_modes(deviance: ProfiledDeviance, at: Evaluation, basis: Basis) 
     """
     cross = deviance.cross
     residual = np.append(-at.beta, 1.0)
-    tail = residual @ at.b_T
     modes: dict[int, FloatArray] = {}
-    start = 0
-    for place, (t, (k, J)) in enumerate(zip(cross.order, cross.sizes, strict=True)):
-        if place == 0:
-            b = np.tensordot(residual, at.b_1, axes=1)
-        else:
-            b = tail[start : start + k * J].reshape(k, J)
-            start += k * J
-        modes[t] = basis.scale * (basis.bases[t] @ b).T
+    for t, rows in zip(cross.order, cross.by_block(at.b_1, at.b_T), strict=True):
+        modes[t] = basis.scale * (basis.bases[t] @ np.tensordot(residual, rows, axes=1)).T
     return [modes[t] for t in range(len(modes))]
 
 
