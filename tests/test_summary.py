@@ -10,7 +10,7 @@ import pytest
 
 import lmm
 from conftest import fit_quietly, fitted, frame
-from lmm.summary import format_column
+from lmm.display import format_column
 
 # Exact texts. The numbers of the pigs and the spruces are those that R 4.2.2, lme4 1.1-31 prints.
 

@@ -108,6 +108,12 @@ def positive_part(M: FloatArray) -> FloatArray:
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
+def correlation(cov: FloatArray, a: int, b: int) -> float:
+    """Correlation of two effects, NaN where a variance is zero."""
+    scale = float(np.sqrt(cov[a, a] * cov[b, b]))
+    return float(np.clip(cov[a, b] / scale, -1.0, 1.0)) if scale > 0.0 else float("nan")
+
+
 def cholesky_levels(M: FloatArray, *, tolerance: float = 0.0) -> FloatArray:
     """
     Lower Cholesky factors of many small matrices at once, shape (k, k, J): the J levels lie along the last axis.

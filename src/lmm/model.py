@@ -15,6 +15,7 @@ from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
 from lmm.factors import GroupingFactor
+from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
 from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
@@ -183,17 +184,11 @@ class FittedModel:
             Columns group, var1, var2, vcov (variance or covariance), sdcor (standard deviation or correlation).
             var2 is NaN for a variance; the last row is Residual.
         """
-        rows: list[tuple[object, ...]] = []
-        for factor, cov in zip(self.factors, self._random_cov, strict=True):
-            sd = np.sqrt(np.diagonal(cov))
-            for effects in factor.term_effects:
-                rows.extend((factor.group, factor.effects[a], np.nan, cov[a, a], sd[a]) for a in effects)
-                for a in effects:
-                    for b in effects:
-                        if b > a:
-                            names = (factor.group, factor.effects[a], factor.effects[b])
-                            rows.append((*names, cov[a, b], correlation(cov, a, b)))
-        rows.append(("Residual", np.nan, np.nan, self.sigma**2, self.sigma))
+        covariances, rows = self._random_cov, []
+        for parameter in variance_parameters(self.factors):
+            names = (*parameter.labels, np.nan, np.nan)[:3]
+            values = (parameter.value(covariances, self.sigma), parameter.sdcor(covariances, self.sigma))
+            rows.append((*names, *values))
         return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
 
     @property
@@ -528,9 +523,3 @@ class FittedModel:
         from lmm.summary import Summary  # noqa: PLC0415 - most fits are never printed
 
         return Summary(self)
-
-
-def correlation(cov: FloatArray, a: int, b: int) -> float:
-    """Correlation of two effects, NaN where a variance is zero."""
-    scale = float(np.sqrt(cov[a, a] * cov[b, b]))
-    return float(np.clip(cov[a, b] / scale, -1.0, 1.0)) if scale > 0.0 else float("nan")

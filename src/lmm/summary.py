@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmm.display import Table, capital, format_column
 from lmm.factors import GroupingFactor
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, correlation
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# Significant digits of the smallest number of a column.
-DIGITS = 4
 # Correlations of fixed effects are printed for up to this many coefficients.
 MAX_CORRELATIONS = 12
-# Numbers that would need more characters than this are printed in scientific notation.
-WIDEST = 14
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text: a title, a header and rows; columns before ``n_labels`` are labels, aligned to the left."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    n_labels: int
-
-    def text(self) -> str:
-        """Aligned columns."""
-        widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows, strict=True)]
-        lines = [
-            " ".join(
-                cell.ljust(width) if i < self.n_labels else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in (self.header, *self.rows)
-        ]
-        return "\n".join([self.title, *lines] if self.title else lines)
-
-    def html(self) -> str:
-        """An HTML table."""
-        caption = f'<caption style="text-align:left">{html.escape(self.title)}</caption>' if self.title else ""
-        head = "".join(self._cell_html("th", i, cell) for i, cell in enumerate(self.header))
-        body = "".join(
-            "<tr>"
-            + "".join(self._cell_html("th" if i < self.n_labels else "td", i, cell) for i, cell in enumerate(row))
-            + "</tr>"
-            for row in self.rows
-        )
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-    def _cell_html(self, tag: str, column: int, cell: str) -> str:
-        side = "left" if column < self.n_labels else "right"
-        return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
 
 
 class Summary:
@@ -135,50 +93,17 @@ def singular_sentence(factor: GroupingFactor, cov: FloatArray) -> str:
     whole = f"the random effects of {factor.group!r} ({', '.join(factor.effects)})"
     if len(zero) == len(factor.effects):
         what = f"{whole} have an estimated variance of zero: the levels of {factor.group!r} differ no more than the"
-        return f"{_capital(what)} residual variation explains. The fit equals the one without them."
+        return f"{capital(what)} residual variation explains. The fit equals the one without them."
     if zero:
         return (
-            f"{_capital(whole)} include an estimated variance of zero, of {', '.join(zero)}. "
+            f"{capital(whole)} include an estimated variance of zero, of {', '.join(zero)}. "
             f"The fit equals the one without {'it' if len(zero) == 1 else 'them'}."
         )
     return (
-        f"{_capital(whole)} have a singular covariance matrix: some combination of them does not vary, as with a "
+        f"{capital(whole)} have a singular covariance matrix: some combination of them does not vary, as with a "
         "correlation of -1 or 1. The data do not support so many of them; consider fewer effects, or uncorrelated "
         "ones (||)."
     )
-
-
-def format_column(values: FloatArray, *, digits: int = DIGITS, most_decimals: int | None = None) -> list[str]:
-    """
-    Numbers with as many decimals as the smallest needs for its significant digits.
-
-    Parameters
-    ----------
-    values : ndarray
-    digits : int
-        Significant digits of the number that needs most decimals.
-    most_decimals : int, optional
-        Upper bound on the decimals.
-    """
-    flat = np.ravel(values)
-    decimals = max((_decimals(float(x), digits) for x in flat if np.isfinite(x) and x != 0.0), default=0)
-    if most_decimals is not None:
-        decimals = min(decimals, most_decimals)
-    texts = [f"{x:.{decimals}f}" if np.isfinite(x) else "NaN" for x in flat]
-    if max(len(text) for text in texts) > WIDEST:
-        texts = [f"{x:.{digits - 1}e}" if np.isfinite(x) else "NaN" for x in flat]
-    return texts
-
-
-def _decimals(x: float, digits: int) -> int:
-    """Decimals that x needs for its significant digits, trailing zeros not counted."""
-    mantissa, exponent = f"{abs(x):.{digits - 1}e}".split("e")
-    significant = len(mantissa.replace(".", "").rstrip("0"))
-    return max(0, significant - 1 - int(exponent))
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _criterion(model: FittedModel) -> str | Table:
@@ -219,8 +144,6 @@ def _random_effects(model: FittedModel) -> Table:
 
 def _correlation_cells(model: FittedModel) -> list[list[str]]:
     """For each row of the table of random effects, its correlations with the effects above it in its term."""
-    from lmm.model import correlation  # noqa: PLC0415 - the model imports the summary on use, and so the reverse
-
     cells: list[list[str]] = []
     for factor, cov in zip(model.factors, model.random_cov.values(), strict=True):
         matrix = cov.to_numpy()

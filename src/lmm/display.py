@@ -1,0 +1,103 @@
+"""How numbers and tables are shown: cells as text, aligned for a terminal or as HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmm.linalg import FloatArray
+
+# Significant digits of the smallest number of a column.
+DIGITS = 4
+# Numbers that would need more characters than this are printed in scientific notation.
+WIDEST = 14
+# p-values below this are shown as "<0.0001".
+LEAST_P = 1e-4
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text: a title, a header and rows; columns before ``n_labels`` are labels, aligned to the left."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    n_labels: int
+
+    def text(self) -> str:
+        """Aligned columns."""
+        widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows, strict=True)]
+        lines = [
+            " ".join(
+                cell.ljust(width) if i < self.n_labels else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (self.header, *self.rows)
+        ]
+        return "\n".join([self.title, *lines] if self.title else lines)
+
+    def html(self) -> str:
+        """An HTML table."""
+        caption = f'<caption style="text-align:left">{html.escape(self.title)}</caption>' if self.title else ""
+        head = "".join(self._cell_html("th", i, cell) for i, cell in enumerate(self.header))
+        body = "".join(
+            "<tr>"
+            + "".join(self._cell_html("th" if i < self.n_labels else "td", i, cell) for i, cell in enumerate(row))
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _cell_html(self, tag: str, column: int, cell: str) -> str:
+        side = "left" if column < self.n_labels else "right"
+        return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+
+
+def format_column(values: FloatArray, *, digits: int = DIGITS, most_decimals: int | None = None) -> list[str]:
+    """
+    Numbers with as many decimals as the smallest needs for its significant digits.
+
+    Parameters
+    ----------
+    values : ndarray
+    digits : int
+        Significant digits of the number that needs most decimals.
+    most_decimals : int, optional
+        Upper bound on the decimals.
+    """
+    flat = np.ravel(values)
+    decimals = max((_decimals(float(x), digits) for x in flat if np.isfinite(x) and x != 0.0), default=0)
+    if most_decimals is not None:
+        decimals = min(decimals, most_decimals)
+    texts = [f"{x:.{decimals}f}" if np.isfinite(x) else "NaN" for x in flat]
+    if max(len(text) for text in texts) > WIDEST:
+        texts = [f"{x:.{digits - 1}e}" if np.isfinite(x) else "NaN" for x in flat]
+    return texts
+
+
+def _decimals(x: float, digits: int) -> int:
+    """Decimals that x needs for its significant digits, trailing zeros not counted."""
+    mantissa, exponent = f"{abs(x):.{digits - 1}e}".split("e")
+    significant = len(mantissa.replace(".", "").rstrip("0"))
+    return max(0, significant - 1 - int(exponent))
+
+
+def format_p(p_value: float) -> str:
+    """
+    A p-value with four decimals, or ``"<0.0001"``; nothing where there is none.
+
+    Examples
+    --------
+    >>> format_p(0.0312), format_p(3e-9), format_p(float("nan"))
+    ('0.0312', '<0.0001', '')
+    """
+    if not np.isfinite(p_value):
+        return ""
+    return f"{p_value:.4f}" if p_value >= LEAST_P else f"<{LEAST_P:.4f}"
+
+
+def capital(text: str) -> str:
+    """Text with a capital first letter."""
+    return text[0].upper() + text[1:]
