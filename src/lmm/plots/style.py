@@ -1,0 +1,24 @@
+"""What all pictures share: colours that the colour-blind tell apart and that survive a grey print, and the axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe & Ito (2008), Color universal design; in order of use.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+# Data behind a model, and lines that only guide the eye.
+DATA, GUIDE = "#8C8C8C", "#BFBFBF"
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """Give the axes to draw on: those given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+
+    _, new = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
+    return new
