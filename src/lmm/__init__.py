@@ -24,6 +24,8 @@ from lmm.errors import (
 if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
+    from lmm.fixed import FixedModel
+    from lmm.inference.exact_f import exact_f_test
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -35,17 +37,25 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "FittedModel",
+    "FixedModel",
     "FormulaError",
     "LMMError",
     "LMMWarning",
     "ModelError",
     "SingularFitWarning",
     "datasets",
+    "exact_f_test",
     "fit",
 ]
 
 # Where the names live that are imported on first use.
-_ON_USE = {"Control": "lmm.optimize", "FittedModel": "lmm.model", "fit": "lmm.fitting"}
+_ON_USE = {
+    "Control": "lmm.optimize",
+    "FittedModel": "lmm.model",
+    "FixedModel": "lmm.fixed",
+    "exact_f_test": "lmm.inference.exact_f",
+    "fit": "lmm.fitting",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from lmm.errors import ArgumentError
+from lmm.errors import ArgumentError, DataError
 from lmm.linalg import FloatArray
 
 Seed = int | np.random.Generator | None
@@ -50,6 +50,19 @@ def confidence_level(level: object) -> float:
     if value is None or value >= 1.0:
         raise ArgumentError(f"level must be a number strictly between 0 and 1, for example 0.95; got {level!r}")
     return value
+
+
+def responses(y: object, n: int) -> FloatArray:
+    """Refuse a new response that is not one finite number for each of the n rows used."""
+    response = as_numbers(y)
+    if response is None or response.shape != (n,):
+        got = f"a {type(y).__name__} that holds something else" if response is None else f"shape {response.shape}"
+        raise DataError(
+            f"refit needs one response for each of the {n} rows used, numbers in an array of shape ({n},); got {got}"
+        )
+    if not np.isfinite(response).all():
+        raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
+    return response
 
 
 def random_generator(rng: object) -> np.random.Generator:

@@ -1,0 +1,78 @@
+"""Which random effects a test is about: those of a grouping factor, or of one of its terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmm.errors import ArgumentError
+from lmm.linalg import BoolArray
+from lmm.prediction.selection import chosen_effects
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+
+@dataclass(frozen=True)
+class Tested:
+    """
+    Random effects whose variance is tested.
+
+    Attributes
+    ----------
+    factor : int
+        Number of their grouping factor.
+    effects : ndarray (k,) of bool
+        Which of its effects are tested.
+    names : tuple of str
+        Their names.
+    label : str
+        The effects in words: ``"Subject"`` where they are all of a grouping factor, else ``"Days by Subject"``.
+    """
+
+    factor: int
+    effects: BoolArray
+    names: tuple[str, ...]
+    label: str
+
+    @property
+    def null(self) -> str:
+        """The null hypothesis, a sentence."""
+        what = "variance of" if len(self.names) == 1 else f"variances of {', '.join(self.names)} by"
+        zero = "is" if len(self.names) == 1 else "are"
+        return f"The {what} {self.label} {zero} zero."
+
+
+def tested_effects(model: FittedModel, group: str | None) -> Tested:
+    """
+    Find the random effects that ``group`` names.
+
+    Parameters
+    ----------
+    model : FittedModel
+    group : str or None
+        A grouping factor (``"Subject"``) or a term (``"(0 + Days | Subject)"``); None where the model has one factor.
+
+    Raises
+    ------
+    ArgumentError
+        When it names none or several grouping factors of the model.
+    """
+    groups = [factor.group for factor in model.factors]
+    choices = f"a grouping factor among {groups} or a term such as '(1 | {groups[0]})'"
+    if group is None and len(groups) > 1:
+        raise ArgumentError(f"the model has several grouping factors; say with group= which is tested: {choices}")
+    if group is not None and (not isinstance(group, str) or (group not in groups and "|" not in group)):
+        raise ArgumentError(f"group must be {choices}; got {group!r}")
+    chosen = chosen_effects(model, groups[0] if group is None else group)
+    if len(chosen) > 1:
+        raise ArgumentError(
+            f"{group!r} names several grouping factors, {[groups[t] for t in chosen]}; each is tested on its own"
+        )
+    ((t, effects),) = chosen.items()
+    factor = model.factors[t]
+    names = tuple(name for name, wanted in zip(factor.effects, effects, strict=True) if wanted)
+    label = factor.group if effects.all() else f"{', '.join(names)} by {factor.group}"
+    return Tested(t, np.asarray(effects), names, label)
