@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lmm.fitting import fit
     from lmm.fixed import FixedModel
     from lmm.inference.exact_f import exact_f_test
+    from lmm.inference.exact_lrt import exact_lrt, exact_rlrt
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -45,6 +46,8 @@ __all__ = [
     "SingularFitWarning",
     "datasets",
     "exact_f_test",
+    "exact_lrt",
+    "exact_rlrt",
     "fit",
 ]
 
@@ -54,6 +57,8 @@ _ON_USE = {
     "FittedModel": "lmm.model",
     "FixedModel": "lmm.fixed",
     "exact_f_test": "lmm.inference.exact_f",
+    "exact_lrt": "lmm.inference.exact_lrt",
+    "exact_rlrt": "lmm.inference.exact_lrt",
     "fit": "lmm.fitting",
 }
 
