@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lmm.fixed import FixedModel
     from lmm.inference.exact_f import exact_f_test
     from lmm.inference.exact_lrt import exact_lrt, exact_rlrt
+    from lmm.inference.lrt import lrt
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -49,6 +50,7 @@ __all__ = [
     "exact_lrt",
     "exact_rlrt",
     "fit",
+    "lrt",
 ]
 
 # Where the names live that are imported on first use.
@@ -60,6 +62,7 @@ _ON_USE = {
     "exact_lrt": "lmm.inference.exact_lrt",
     "exact_rlrt": "lmm.inference.exact_lrt",
     "fit": "lmm.fitting",
+    "lrt": "lmm.inference.lrt",
 }
 
 

@@ -221,7 +221,7 @@ def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> Fixe
         known_sigma=sigma,
         estimates=Estimates(
             beta=basis.beta_0,
-            cov_beta=used**2 * basis.R_inverse @ basis.R_inverse.T,
+            root_cov_beta=used * basis.R_inverse,
             sigma=used,
             theta=np.zeros(0),
             T=(),

@@ -1,15 +1,15 @@
 """
 The finite-sample distribution of the likelihood-ratio statistic of one variance, by its spectral representation.
 
-Let lambda be the variance over sigma^2, mu_s the eigenvalues of Z' M Z with M = I - Q Q' the projection that takes X out,
-xi_s those of Z' Z, all of the rows weighted. Where the variance is zero, with independent standard normal w_s and u_s,
+Let lambda be the variance over sigma^2, mu_s the eigenvalues of Z' M Z with M = I - Q Q' the projection that takes X
+out, xi_s those of Z' Z, all of weighted rows. Where the variance is zero, with independent standard normal w_s and u_s,
 
     restricted:  sup over lambda >= 0 of  (n - p) log(T / D) - sum log(1 + lambda mu_s),
     ordinary:    sup over lambda >= 0 of  n log(T / D) - sum log(1 + lambda xi_s)  +  n log(1 + sum_q u_s^2 / T),
     D = sum w_s^2 / (1 + lambda mu_s) + the other squares,    T = sum of all n - p squares,
 
-the last term for q fixed effects that are zero under the null hypothesis as well. With sigma known, n log(T / D) becomes
-T - D and n log(1 + U / T) becomes U.
+the last term for q fixed effects that are zero under the null hypothesis as well. With sigma known, n log(T / D)
+becomes T - D and n log(1 + U / T) becomes U.
 
 References
 ----------
@@ -110,7 +110,7 @@ def _eigenvalues(lengths: FloatArray, W: FloatArray) -> tuple[FloatArray, IntArr
         if len(members) > p:
             plain.append(length)
             plain_times.append(len(members) - p)
-            block = np.linalg.qr(block, mode="r")
+            block = np.asarray(np.linalg.qr(block, mode="r"))
         own.append(np.full(len(block), length))
         rows.append(block)
     diagonal, reduced = np.concatenate(own), np.concatenate(rows)

@@ -1,0 +1,51 @@
+"""The null distribution of a likelihood ratio by parametric bootstrap."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmm.errors import SingularFitWarning
+from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.fixed import FixedModel
+    from lmm.model import FittedModel
+
+
+def bootstrap_lrt_statistics(
+    small: FittedModel | FixedModel, big: FittedModel | FixedModel, n: int, rng: np.random.Generator, workers: int
+) -> FloatArray:
+    """
+    Likelihood-ratio statistics of responses drawn from the smaller model, both models fitted to each.
+
+    Parameters
+    ----------
+    small, big : FittedModel or FixedModel
+        Nested models, fitted by the same criterion.
+    n : int
+        Number of responses.
+    rng : Generator
+    workers : int
+        Processes that share the fits; the numbers do not depend on it.
+
+    Returns
+    -------
+    ndarray (n,)
+    """
+    responses = small.simulate(n, rng=rng)
+    if workers == 1:
+        return _statistics(small, big, responses)
+    with ProcessPoolExecutor(workers) as pool:
+        parts = pool.map(_statistics, repeat(small), repeat(big), np.array_split(responses, workers))
+        return np.concatenate(list(parts))
+
+
+def _statistics(small: FittedModel | FixedModel, big: FittedModel | FixedModel, responses: FloatArray) -> FloatArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        return np.array([max(small.refit(y).deviance - big.refit(y).deviance, 0.0) for y in responses])
