@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
     from lmm.fixed import FixedModel
+    from lmm.inference.drop import drop1, ranova
     from lmm.inference.exact_f import exact_f_test
     from lmm.inference.exact_lrt import exact_lrt, exact_rlrt
     from lmm.inference.lrt import lrt
@@ -46,11 +47,13 @@ __all__ = [
     "ModelError",
     "SingularFitWarning",
     "datasets",
+    "drop1",
     "exact_f_test",
     "exact_lrt",
     "exact_rlrt",
     "fit",
     "lrt",
+    "ranova",
 ]
 
 # Where the names live that are imported on first use.
@@ -58,11 +61,13 @@ _ON_USE = {
     "Control": "lmm.optimize",
     "FittedModel": "lmm.model",
     "FixedModel": "lmm.fixed",
+    "drop1": "lmm.inference.drop",
     "exact_f_test": "lmm.inference.exact_f",
     "exact_lrt": "lmm.inference.exact_lrt",
     "exact_rlrt": "lmm.inference.exact_lrt",
     "fit": "lmm.fitting",
     "lrt": "lmm.inference.lrt",
+    "ranova": "lmm.inference.drop",
 }
 
 

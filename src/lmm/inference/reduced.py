@@ -52,7 +52,12 @@ def without_random(model: FittedModel, tested: Tested) -> Design:
 
 def fixed_terms(encoding: Encoding) -> tuple[str, ...]:
     """Names of the fixed terms without the intercept, as they stand in coefficient names."""
-    return tuple(":".join(column_of(expression) or expression for expression in term) for term in encoding.terms.terms)
+    return tuple(shown(term) for term in encoding.terms.terms)
+
+
+def shown(term: tuple[str, ...]) -> str:
+    """A term as users write it, ``a:b`` for an interaction; empty for the intercept."""
+    return ":".join(column_of(expression) or expression for expression in term)
 
 
 def without_fixed(design: Design, names: tuple[str, ...]) -> Design:
