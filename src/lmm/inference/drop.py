@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import null_space
 
 from lmm.arguments import Seed, random_generator
 from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
+from lmm.inference.contrasts import f_test
+from lmm.inference.ddf import approximation
 from lmm.inference.lrt import check_test, compare
-from lmm.inference.reduced import fit_quietly, fixed_terms, shown, without_fixed
+from lmm.inference.reduced import fit_quietly, fixed_terms, remaining_columns, shown, without_fixed
+from lmm.linalg import RANK_TOLERANCE
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -100,8 +104,8 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     test : {"lrt", "f"}
         Likelihood-ratio tests of ML fits, a REML fit being fitted again by ML, as restricted likelihoods with different
         fixed effects are not comparable; or F tests of the term's coefficients in the fit as it is.
-    ddf : str
-        Denominator degrees of freedom of the F tests, as for `FittedModel.contrast`.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
+        Denominator degrees of freedom of the F tests; see `FittedModel.coef_table`.
 
     Returns
     -------
@@ -203,24 +207,22 @@ def _removable(term: RandomTerm) -> list[tuple[str, list[int]]]:
 
 
 def _droppable(design: Design) -> tuple[str, ...]:
-    """Fixed terms that are part of no other term and have a column of their own."""
-    encoding = design.fixed_encoding
-    present = set(np.array(encoding.assign)[design.kept])
-    expressions = encoding.terms.terms
+    """Fixed terms that are part of no other term and contribute to the column space of X."""
+    expressions = design.fixed_encoding.terms.terms
+    p = design.X.shape[1]
     return tuple(
         name
-        for number, name in enumerate(fixed_terms(encoding))
-        if number + 1 in present and not any(set(expressions[number]) < set(other) for other in expressions)
+        for name, term in zip(fixed_terms(design.fixed_encoding), expressions, strict=True)
+        if not any(set(term) < set(other) for other in expressions)
+        and np.linalg.matrix_rank(remaining_columns(design, (name,)), RANK_TOLERANCE) < p
     )
 
 
 def _f_tests(fit: FittedModel, names: Sequence[str], ddf: str) -> pd.DataFrame:
-    """F tests that the coefficients of a term are zero."""
-    known = fixed_terms(fit.design.fixed_encoding)
-    assign = np.array(fit.design.fixed_encoding.assign)[fit.design.kept]
+    """F tests that the mean lies in the columns that remain without a term."""
+    method = approximation(fit, ddf)
     rows = []
     for name in names:
-        L = np.eye(len(assign))[assign == known.index(name) + 1]
-        result = fit.contrast(L, ddf=ddf, joint=True)
-        rows.append((result.statistic, *result.df, result.p_value))
+        F = f_test(fit, null_space(remaining_columns(fit.design, (name,)).T).T, method)
+        rows.append((F.statistic, F.num_df, F.den_df, F.p_value))
     return pd.DataFrame(rows, columns=["statistic", "num_df", "den_df", "p_value"], index=list(names))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +18,7 @@ from lmm.errors import ArgumentError, SingularFitWarning
 from lmm.fitting import fit_design
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.inference.tested import Tested
-from lmm.linalg import BoolArray, triangular_factor
+from lmm.linalg import FloatArray, triangular_factor
 from lmm.optimize import Control
 from lmm.syntax import column_of
 
@@ -61,27 +65,89 @@ def shown(term: tuple[str, ...]) -> str:
 
 
 def without_fixed(design: Design, names: tuple[str, ...]) -> Design:
+    """The design without some fixed terms; see `remaining_columns` for what is left."""
+    X = design.X @ remaining_columns(design, names)
+    weighted = X if design.weights is None else np.sqrt(design.weights)[:, None] * X
+    R, kept = triangular_factor(weighted)
+    columns = tuple(f"column {j + 1}" for j in np.flatnonzero(kept))
+    return replace(
+        design,
+        X=np.asfortranarray(X[:, kept]),
+        R=R,
+        names=columns,
+        all_names=columns,
+        kept=np.ones(len(columns), dtype=bool),
+        aliasing=np.zeros((len(columns), 0)),
+    )
+
+
+def remaining_columns(design: Design, names: tuple[str, ...]) -> FloatArray:
     """
-    The design without some fixed terms.
+    What is left of the column space of X when some terms are left out of the formula.
+
+    More than the columns of the other terms: in ``Line + Age - 1`` the mean is part of the columns of Line, and stays
+    with Age when Line goes.
+
+    Parameters
+    ----------
+    design : Design
+    names : tuple of str
+        Fixed terms.
+
+    Returns
+    -------
+    ndarray (p, r)
+        Combinations of the p columns of X, which may depend on each other.
 
     Raises
     ------
     ArgumentError
         For a name that is no fixed term of the model.
     """
-    known = fixed_terms(design.fixed_encoding)
+    encoding = design.fixed_encoding
+    known = fixed_terms(encoding)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ArgumentError(f"{unknown[0]!r} is no fixed term of the model, whose fixed terms are {list(known)}")
-    numbers = [known.index(name) + 1 for name in names]
-    return with_fixed_columns(design, ~np.isin(np.array(design.fixed_encoding.assign)[design.kept], numbers))
+    dropped = [known.index(name) + 1 for name in names]
+    assign = np.array(encoding.assign)
+    others = [set(term) for number, term in enumerate(encoding.terms.terms, start=1) if number not in dropped]
+    parts = [np.eye(len(assign))[:, ~np.isin(assign, dropped)]]
+    for number in dropped:
+        for margin, sums in _margins(encoding, number):
+            if any(margin < other and other - margin <= encoding.codings.keys() for other in others):
+                part = np.zeros((len(assign), sums.shape[1]))
+                part[assign == number] = sums
+                parts.append(part)
+    combinations = np.concatenate(parts, axis=1)
+    return np.asarray(combinations[design.kept] + design.aliasing @ combinations[~design.kept])
 
 
-def with_fixed_columns(design: Design, columns: BoolArray) -> Design:
-    """The design with some of the columns of X, shape (p,) of bool."""
-    X = np.asfortranarray(design.X[:, columns])
-    weighted = X if design.weights is None else np.sqrt(design.weights)[:, None] * X
-    kept = design.kept.copy()
-    kept[kept] = columns
-    names = tuple(name for name, keep in zip(design.names, columns, strict=True) if keep)
-    return replace(design, X=X, R=triangular_factor(weighted)[0], kept=kept, names=names)
+def _margins(encoding: Encoding, number: int) -> Iterator[tuple[set[str], FloatArray]]:
+    """Margins of a term within its columns: sums over the levels of factors with a column for each level."""
+    term = encoding.terms.terms[number - 1]
+    whole = [expression for expression in term if encoding.full.get((number, expression))]
+    counts = _column_counts(encoding, number)
+    for size in range(1, len(whole) + 1):
+        for summed in itertools.combinations(whole, size):
+            # The first factor varies fastest.
+            parts = [
+                np.ones((count, 1)) if expression in summed else np.eye(count)
+                for expression, count in zip(reversed(term), reversed(counts), strict=True)
+            ]
+            yield set(term) - set(summed), np.asarray(functools.reduce(np.kron, parts))
+
+
+def _column_counts(encoding: Encoding, number: int) -> list[int]:
+    """Columns that each factor of a term contributes; those of the numeric ones together stand with the first."""
+    term = encoding.terms.terms[number - 1]
+    counts = [
+        len(encoding.codings[expression].levels) - (not encoding.full[number, expression])
+        if expression in encoding.codings
+        else 1
+        for expression in term
+    ]
+    numeric = [place for place, expression in enumerate(term) if expression not in encoding.codings]
+    if numeric:
+        counts[numeric[0]] = encoding.assign.count(number) // math.prod(counts)
+    return counts
