@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lmm.inference.exact_f import exact_f_test
     from lmm.inference.exact_lrt import exact_lrt, exact_rlrt
     from lmm.inference.lrt import lrt
+    from lmm.inference.optimal import optimal_test
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -53,6 +54,7 @@ __all__ = [
     "exact_rlrt",
     "fit",
     "lrt",
+    "optimal_test",
     "ranova",
 ]
 
@@ -67,6 +69,7 @@ _ON_USE = {
     "exact_rlrt": "lmm.inference.exact_lrt",
     "fit": "lmm.fitting",
     "lrt": "lmm.inference.lrt",
+    "optimal_test": "lmm.inference.optimal",
     "ranova": "lmm.inference.drop",
 }
 

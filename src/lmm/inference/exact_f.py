@@ -10,7 +10,7 @@ from scipy import special
 from lmm.crossproducts import Block
 from lmm.inference.projections import residual_space
 from lmm.inference.result import TestResult
-from lmm.inference.tested import Tested, tested_effects
+from lmm.inference.tested import EffectsTested, tested_effects
 from lmm.linalg import FloatArray
 from lmm.standardize import standardize
 
@@ -85,7 +85,7 @@ def exact_f_test(fit: FittedModel, group: str | None = None) -> TestResult:
     return TestResult("Exact F test", tested.null, F, (float(r), float(m)), p_value, f"F({r}, {m})", "F")
 
 
-def _blocks(fit: FittedModel, tested: Tested) -> tuple[list[Block], Block]:
+def _blocks(fit: FittedModel, tested: EffectsTested) -> tuple[list[Block], Block]:
     """Columns of the other random effects, by grouping factor, and those under test."""
     weights = fit.design.weights
     others = []
@@ -103,7 +103,7 @@ def _scaled(columns: FloatArray, weights: FloatArray | None) -> FloatArray:
     return np.asarray(weighted / np.abs(weighted).max(axis=0))
 
 
-def _chi_square(tested: Tested, statistic: float, r: int) -> TestResult:
+def _chi_square(tested: EffectsTested, statistic: float, r: int) -> TestResult:
     """Test with a known residual standard deviation."""
     name = "Exact chi-square test"
     if r == 0:
@@ -112,7 +112,7 @@ def _chi_square(tested: Tested, statistic: float, r: int) -> TestResult:
     return TestResult(name, tested.null, statistic, (float(r),), p_value, f"chi2({r})", "X2")
 
 
-def _obstacle(fit: FittedModel, tested: Tested, r: int) -> str:
+def _obstacle(fit: FittedModel, tested: EffectsTested, r: int) -> str:
     """Why there is no F test."""
     if r == 0:
         return _aliased(tested)
@@ -122,7 +122,7 @@ def _obstacle(fit: FittedModel, tested: Tested, r: int) -> str:
     )
 
 
-def _aliased(tested: Tested) -> str:
+def _aliased(tested: EffectsTested) -> str:
     return (
         f"The columns of {tested.label} are combinations of those of the other effects (rank 0), as when another "
         f"grouping factor is nested in it: no sum of squares is left that tells its variance. Use lmm.exact_rlrt, "

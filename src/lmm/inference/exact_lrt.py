@@ -13,7 +13,7 @@ from lmm.errors import ArgumentError, ModelError
 from lmm.inference.reduced import fit_quietly, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
-from lmm.inference.tested import Tested, tested_effects
+from lmm.inference.tested import EffectsTested, one_variance
 from lmm.linalg import FloatArray, sum_by
 from lmm.standardize import standardize
 
@@ -94,7 +94,7 @@ def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, 
     RLR = 0.54895, null distribution finite-sample, 10000 draws, p-value 0.2...
     Standard error of the p-value from the draws: 0.004.
     """
-    tested = _one_variance(fit, group)
+    tested = one_variance(fit, group)
     count, generator = _draws(n_sim), random_generator(rng)
     full = fit if fit.reml else fit_quietly(fit, fit.design, reml=True)
     null = fit_quietly(fit, without_random(fit, tested), reml=True)
@@ -158,7 +158,7 @@ def exact_lrt(
     >>> lmm.exact_lrt(fit, rng=1).statistic
     5.4028
     """
-    tested = _one_variance(fit, group)
+    tested = one_variance(fit, group)
     if sum(len(factor.effects) for factor in fit.factors) > 1:
         raise ModelError(
             "exact_lrt is for models with one variance of random effects, this one has more. Use exact_rlrt, which "
@@ -176,19 +176,6 @@ def exact_lrt(
     return _result("", "LR", sentence, statistic, eigenvalues, count, generator, notes)
 
 
-def _one_variance(fit: FittedModel, group: str | None) -> Tested:
-    """Find the tested effect, one that is independent of all others."""
-    tested = tested_effects(fit, group)
-    correlated = [effects for effects in fit.factors[tested.factor].term_effects if any(tested.effects[list(effects)])]
-    if len(correlated) > 1 or len(correlated[0]) > 1:
-        raise ModelError(
-            f"the finite-sample distribution is known for one variance; {tested.label!r} stands for several random "
-            "effects, or one that is correlated with others. Name a term of one independent effect, such as "
-            "'(0 + x | group)', or use lmm.lrt, with test='bootstrap' in small samples"
-        )
-    return tested
-
-
 def _draws(n_sim: object) -> int:
     count = whole_number(n_sim)
     if count is None or count < 1:
@@ -203,7 +190,7 @@ def _names(drop: object) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _spectrum(fit: FittedModel, tested: Tested, *, reml: bool) -> Spectrum:
+def _spectrum(fit: FittedModel, tested: EffectsTested, *, reml: bool) -> Spectrum:
     """Spectrum of the tested effect, alone with the fixed effects of the model."""
     design, factor = fit.design, fit.factors[tested.factor]
     z = factor.columns[:, tested.effects][:, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import warnings
@@ -17,7 +16,7 @@ from lmm.encoding import Encoding
 from lmm.errors import ArgumentError, SingularFitWarning
 from lmm.fitting import fit_design
 from lmm.fixed import FixedModel, fit_fixed_design
-from lmm.inference.tested import Tested
+from lmm.inference.tested import EffectsTested
 from lmm.linalg import FloatArray, triangular_factor
 from lmm.optimize import Control
 from lmm.syntax import column_of
@@ -40,7 +39,7 @@ def fit_quietly(model: FittedModel | FixedModel, design: Design, *, reml: bool) 
         return fit_design(design, reml=reml, sigma=model.known_sigma, start=None, control=control)
 
 
-def without_random(model: FittedModel, tested: Tested) -> Design:
+def without_random(model: FittedModel, tested: EffectsTested) -> Design:
     """The design without some effects of a grouping factor."""
     design, factor = model.design, model.factors[tested.factor]
     terms = list(design.terms)
@@ -130,12 +129,10 @@ def _margins(encoding: Encoding, number: int) -> Iterator[tuple[set[str], FloatA
     counts = _column_counts(encoding, number)
     for size in range(1, len(whole) + 1):
         for summed in itertools.combinations(whole, size):
-            # The first factor varies fastest.
-            parts = [
-                np.ones((count, 1)) if expression in summed else np.eye(count)
-                for expression, count in zip(reversed(term), reversed(counts), strict=True)
-            ]
-            yield set(term) - set(summed), np.asarray(functools.reduce(np.kron, parts))
+            sums: FloatArray = np.ones((1, 1))
+            for expression, count in zip(reversed(term), reversed(counts), strict=True):  # the first varies fastest
+                sums = np.asarray(np.kron(sums, np.ones((count, 1)) if expression in summed else np.eye(count)))
+            yield set(term) - set(summed), sums
 
 
 def _column_counts(encoding: Encoding, number: int) -> list[int]:

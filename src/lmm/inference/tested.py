@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.errors import ArgumentError
+from lmm.errors import ArgumentError, ModelError
 from lmm.linalg import BoolArray
 from lmm.prediction.selection import chosen_effects
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tested:
+class EffectsTested:
     """
     Random effects whose variance is tested.
 
@@ -45,7 +45,7 @@ class Tested:
         return f"The {what} {self.label} {zero} zero."
 
 
-def tested_effects(model: FittedModel, group: str | None) -> Tested:
+def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:
     """
     Find the random effects that ``group`` names.
 
@@ -75,4 +75,24 @@ def tested_effects(model: FittedModel, group: str | None) -> Tested:
     factor = model.factors[t]
     names = tuple(name for name, wanted in zip(factor.effects, effects, strict=True) if wanted)
     label = factor.group if effects.all() else f"{', '.join(names)} by {factor.group}"
-    return Tested(t, np.asarray(effects), names, label)
+    return EffectsTested(t, np.asarray(effects), names, label)
+
+
+def one_variance(fit: FittedModel, group: str | None) -> EffectsTested:
+    """
+    Find the random effect that ``group`` names, one that is independent of all others.
+
+    Raises
+    ------
+    ModelError
+        When it names several effects, or one that is correlated with others.
+    """
+    tested = tested_effects(fit, group)
+    correlated = [effects for effects in fit.factors[tested.factor].term_effects if any(tested.effects[list(effects)])]
+    if len(correlated) > 1 or len(correlated[0]) > 1:
+        raise ModelError(
+            f"this test is about one variance; {tested.label!r} stands for several random "
+            "effects, or one that is correlated with others. Name a term of one independent effect, such as "
+            "'(0 + x | group)', or use lmm.lrt, with test='bootstrap' in small samples"
+        )
+    return tested
