@@ -30,8 +30,8 @@ from lmm.memory import require_memory
 SAME = 1e-10
 # lambda times the mean eigenvalue, least and greatest, and the number of points of the grid that is searched first.
 LEAST, GREATEST, POINTS = 1e-6, 1e4, 72
-# Newton steps from the best point of the grid: the third is exact to rounding.
-NEWTON_STEPS = 4
+# Most Newton steps from the best point of the grid, and the step in log lambda after which the next changes nothing.
+NEWTON_STEPS, SHORT = 20, 1e-4
 # Numbers held at a time.
 CHUNK = 2_000_000
 
@@ -169,7 +169,11 @@ def _supremum(spectrum: Spectrum, squares: FloatArray, rest: FloatArray, total: 
         slope, curvature = _derivatives(spectrum, x, w, rest[inside])
         lower, upper = np.where(slope > 0.0, x, lower), np.where(slope > 0.0, upper, x)
         newton = x - slope / np.where(curvature < 0.0, curvature, -np.inf)
-        x = np.where((newton > lower) & (newton < upper), newton, (lower + upper) / 2.0)
+        moved = np.where((newton > lower) & (newton < upper), newton, (lower + upper) / 2.0)
+        longest = float(np.abs(moved - x).max(initial=0.0))
+        x = moved
+        if longest < SHORT:
+            break
     D = (w / (1.0 + np.exp(x)[:, None] * spectrum.mu)).sum(axis=1) + rest[inside]
     refined = _gain(spectrum, total[inside], D)
     refined -= np.log1p(np.exp(x)[:, None] * spectrum.xi) @ spectrum.xi_times
