@@ -231,6 +231,14 @@ def test_fits_by_the_other_criterion_are_fitted_again():
 
 
 @pytest.mark.parametrize(
+    "function", [lmm.exact_f_test, lmm.exact_rlrt, lmm.exact_lrt, lmm.optimal_test, lmm.ranova, lmm.drop1]
+)
+def test_a_model_without_random_effects_is_refused(function):
+    with pytest.raises(lmm.ArgumentError, match=f"{function.__name__} takes a model with random effects"):
+        function(lmm.fit("weight ~ num.weeks", frame("pig"), allow_fixed=True))
+
+
+@pytest.mark.parametrize(
     ("call", "error", "text"),
     [
         (lambda: lmm.exact_f_test(fitted("penicillin", reml=True)), lmm.ArgumentError, "several grouping factors"),

@@ -18,6 +18,7 @@ from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
 from lmm.inference.lrt import check_test, compare
 from lmm.inference.reduced import fit_quietly, fixed_terms, remaining_columns, shown, without_fixed
+from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def ranova(
     <none>                           6        NaN
     Days in (Days | Subject)         4     42.837  0.5 chi2(1) + 0.5 chi2(2)
     """
+    require_mixed(fit, "ranova")
     check_test(test, n_boot, workers)
     if not isinstance(reduce_terms, (bool, np.bool_)):
         raise ArgumentError(f"reduce_terms must be True or False; got {reduce_terms!r}")
@@ -129,6 +131,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Line           5  259.4999     6.0424  4.0   0.1960
     Age            7  257.4761     0.0187  2.0   0.9907
     """
+    require_mixed(fit, "drop1")
     if not isinstance(test, str) or test not in {"lrt", "f"}:
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)

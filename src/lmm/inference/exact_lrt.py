@@ -13,7 +13,7 @@ from lmm.errors import ArgumentError, ModelError
 from lmm.inference.reduced import fit_quietly, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
-from lmm.inference.tested import EffectsTested, one_variance
+from lmm.inference.tested import EffectsTested, one_variance, require_mixed
 from lmm.linalg import FloatArray, sum_by
 from lmm.standardize import standardize
 
@@ -94,6 +94,7 @@ def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, 
     RLR = 0.54895, null distribution finite-sample, 10000 draws, p-value 0.2...
     Standard error of the p-value from the draws: 0.004.
     """
+    require_mixed(fit, "exact_rlrt")
     tested = one_variance(fit, group)
     count, generator = _draws(n_sim), random_generator(rng)
     full = fit if fit.reml else fit_quietly(fit, fit.design, reml=True)
@@ -158,6 +159,7 @@ def exact_lrt(
     >>> lmm.exact_lrt(fit, rng=1).statistic
     5.4028
     """
+    require_mixed(fit, "exact_lrt")
     tested = one_variance(fit, group)
     if sum(len(factor.effects) for factor in fit.factors) > 1:
         raise ModelError(

@@ -45,6 +45,22 @@ class EffectsTested:
         return f"The {what} {self.label} {zero} zero."
 
 
+def require_mixed(fit: object, caller: str) -> None:
+    """
+    Refuse what is no mixed model.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    from lmm.model import FittedModel  # noqa: PLC0415 - for the look at its type; annotations need no import
+
+    if not isinstance(fit, FittedModel):
+        raise ArgumentError(
+            f"{caller} takes a model with random effects, fitted by lmm.fit; got a {type(fit).__name__}"
+        )
+
+
 def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:
     """
     Find the random effects that ``group`` names.
