@@ -10,7 +10,7 @@ import numpy as np
 
 from lmm.arguments import Seed, random_generator, whole_number
 from lmm.errors import ArgumentError, ModelError
-from lmm.inference.reduced import fit_quietly, without_fixed, without_random
+from lmm.inference.reduced import fit_quietly, gain, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
 from lmm.inference.tested import EffectsTested, one_variance, require_mixed
@@ -19,9 +19,6 @@ from lmm.standardize import standardize
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
-
-# A gain in deviance below this is rounding error: the estimate is at zero.
-NO_GAIN = 1e-8
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +99,7 @@ def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, 
     notes = [] if fit.reml else ["The model was fitted by ML; both models were fitted by REML for the test."]
     if null.factors:
         notes.append("The null distribution takes the other random effects as known (Greven et al. 2008).")
-    statistic = null.deviance - full.deviance
+    statistic = gain(null.deviance, full.deviance)
     return _result(
         "restricted", "RLR", tested.null, statistic, _spectrum(fit, tested, reml=True), count, generator, notes
     )
@@ -174,7 +171,7 @@ def exact_lrt(
     notes = ["The model was fitted by REML; both models were fitted by ML for the test."] if fit.reml else []
     sentence = tested.null if not names else f"{tested.null[:-1]}, and so are the effects of {', '.join(names)}."
     eigenvalues = replace(_spectrum(fit, tested, reml=False), n_fixed=fit.design.X.shape[1] - reduced.X.shape[1])
-    statistic = null.deviance - full.deviance
+    statistic = gain(null.deviance, full.deviance)
     return _result("", "LR", sentence, statistic, eigenvalues, count, generator, notes)
 
 
@@ -215,14 +212,13 @@ def _result(
     notes: list[str],
 ) -> SimulatedTest:
     """Draw the null distribution and compare."""
-    observed = statistic if statistic > NO_GAIN else 0.0
     draws = simulate_statistics(eigenvalues, n_sim, rng)
-    p_value = (1.0 + float((draws >= observed).sum())) / (1.0 + n_sim)
+    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + n_sim)
     error = float(np.sqrt(p_value * (1.0 - p_value) / n_sim))
     return SimulatedTest(
         f"Exact {kind} likelihood-ratio test".replace("  ", " "),
         null,
-        observed,
+        statistic,
         (),
         p_value,
         f"finite-sample, {n_sim} draws",

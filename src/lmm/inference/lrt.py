@@ -18,7 +18,7 @@ from lmm.fixed import FixedModel
 from lmm.inference.boundary import null_distribution
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import check_comparable, embed, same_fixed_part
-from lmm.inference.reduced import fit_quietly
+from lmm.inference.reduced import fit_quietly, gain
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -201,13 +201,12 @@ def compare(
             "special case of the other, or they are the same model"
         )
     embedding = embed(small, big)
-    statistic, notes = small.deviance - big.deviance, []
-    if statistic < -WORSE:
+    statistic, notes = gain(small.deviance, big.deviance), []
+    if big.deviance > small.deviance + WORSE:
         notes.append(
-            f"The deviance of {big.formula!r} is higher than that of {small.formula!r}, by {-statistic:.2g}: the "
-            "larger model was not fitted to its optimum. Fit it again from other starting values."
+            f"The deviance of {big.formula!r} is higher than that of {small.formula!r}: the larger model was not "
+            "fitted to its optimum. Fit it again from other starting values."
         )
-    statistic = max(statistic, 0.0)
     if test == "bootstrap":
         return _bootstrap(small, big, statistic, n_boot, rng, workers, tuple(notes))
     if test == "chi2":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.errors import SingularFitWarning
+from lmm.inference.reduced import gain
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -48,4 +49,4 @@ def bootstrap_lrt_statistics(
 def _statistics(small: FittedModel | FixedModel, big: FittedModel | FixedModel, responses: FloatArray) -> FloatArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingularFitWarning)
-        return np.array([max(small.refit(y).deviance - big.refit(y).deviance, 0.0) for y in responses])
+        return np.array([gain(small.refit(y).deviance, big.refit(y).deviance) for y in responses])

@@ -10,6 +10,7 @@ from scipy import special
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
 from lmm.deviance import ProfiledDeviance
+from lmm.inference.reduced import gain
 from lmm.inference.tested import EffectsTested
 from lmm.linalg import BoolArray, FloatArray
 from lmm.optimize import find_optimum
@@ -87,7 +88,7 @@ class RatioLikelihood:
         return float((T @ T.T)[effect, effect])
 
     def excess(self, ratio: float) -> float:
-        """Deviance at a ratio less that of the fit, not negative."""
+        """Deviance at a ratio less that of the fit."""
         model, t = self.model, self.tested.factor
         effect = int(np.flatnonzero(self.tested.effects)[0])
         length = float(model.basis.bases[t][effect, effect])
@@ -101,7 +102,7 @@ class RatioLikelihood:
             T = dict(zip(original.cross.order, model.optimum.evaluation.factors, strict=True))
             start = np.concatenate([covariance.from_root(T[i]) for i, covariance in enumerate(covariances)])
             value = find_optimum(deviance, start, model.control).value
-        return max(0.0, value - model.optimum.evaluation.value)
+        return gain(value, model.optimum.evaluation.value)
 
     def limits(self, level: float) -> tuple[float, float]:
         """Interval of the ratios that a likelihood-ratio test at this level keeps."""

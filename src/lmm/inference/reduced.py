@@ -24,6 +24,15 @@ from lmm.syntax import column_of
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
+# A gain in deviance below this is rounding error: the estimates are those of the smaller model.
+NO_GAIN = 1e-8
+
+
+def gain(before: float, after: float) -> float:
+    """Likelihood-ratio statistic: the deviance before less that after, 0 where the difference is rounding error."""
+    difference = before - after
+    return difference if difference > NO_GAIN else 0.0
+
 
 def fit_quietly(model: FittedModel | FixedModel, design: Design, *, reml: bool) -> FittedModel | FixedModel:
     """
