@@ -16,7 +16,7 @@ from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
-from lmm.inference.lrt import check_test, compare
+from lmm.inference.lrt import Workers, check_test, compare
 from lmm.inference.reduced import fit_quietly, fixed_terms, remaining_columns, shown, without_fixed
 from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
@@ -35,7 +35,7 @@ def ranova(
     reduce_terms: bool = True,
     n_boot: int = 1000,
     rng: Seed = None,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> pd.DataFrame:
     """
     Likelihood-ratio tests of the random terms, each dropped from the model in turn.

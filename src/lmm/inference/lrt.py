@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
+
+Workers = int | Callable[..., Iterable[Any]]
 
 TESTS = ("auto", "chi2", "mixture", "bootstrap")
 COLUMNS = ("n_params", "aic", "bic", "llf", "deviance", "statistic", "df", "null_distribution", "p_value")
@@ -108,7 +110,7 @@ class LRTResult:
 
 
 def lrt(
-    *fits: FittedModel | FixedModel, test: str = "auto", n_boot: int = 1000, rng: Seed = None, workers: int = 1
+    *fits: FittedModel | FixedModel, test: str = "auto", n_boot: int = 1000, rng: Seed = None, workers: Workers = 1
 ) -> LRTResult:
     """
     Likelihood-ratio tests of two or more nested models.
@@ -132,8 +134,8 @@ def lrt(
         Draws of the bootstrap.
     rng : int or Generator, optional
         Seed of the bootstrap, and of the weights of a mixture that have no closed form.
-    workers : int
-        Processes of the bootstrap.
+    workers : int or callable
+        Processes of the bootstrap, or a callable like `map`. The numbers do not depend on it.
 
     Returns
     -------
@@ -191,7 +193,7 @@ def compare(
     test: str,
     n_boot: int,
     rng: np.random.Generator,
-    workers: int,
+    workers: Workers,
 ) -> Comparison:
     """Test a model against a larger one, fitted by the same criterion to the same data; arguments as for `lrt`."""
     df = big.n_params - small.n_params
@@ -238,18 +240,18 @@ def _bootstrap(
     statistic: float,
     n_boot: int,
     rng: np.random.Generator,
-    workers: int,
+    workers: Workers,
     notes: tuple[str, ...],
 ) -> Comparison:
     """p-value from the statistic's distribution under the smaller model, the observed one counted in."""
     from lmm.inference.null_distribution import bootstrap_lrt_statistics  # noqa: PLC0415 - most tests need no refits
 
     draws: FloatArray = bootstrap_lrt_statistics(small, big, n_boot, rng, workers)
-    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + n_boot)
-    error = float(np.sqrt(p_value * (1.0 - p_value) / n_boot))
-    note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {n_boot} draws."
+    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + len(draws))
+    error = float(np.sqrt(p_value * (1.0 - p_value) / len(draws)))
+    note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {len(draws)} draws."
     df = big.n_params - small.n_params
-    return Comparison(statistic, df, f"bootstrap, {n_boot} draws", p_value, (*notes, note))
+    return Comparison(statistic, df, f"bootstrap, {len(draws)} draws", p_value, (*notes, note))
 
 
 def _same_criterion(
@@ -303,7 +305,10 @@ def check_test(test: object, n_boot: object, workers: object) -> None:
     """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
     if not isinstance(test, str) or test not in TESTS:
         raise ArgumentError(f"test must be one of {', '.join(map(repr, TESTS))}; got {test!r}")
-    for name, given in (("n_boot", n_boot), ("workers", workers)):
-        count = whole_number(given)
-        if count is None or count < 1:
-            raise ArgumentError(f"{name} must be a whole number, 1 or more; got {given!r}")
+    count, processes = whole_number(n_boot), whole_number(workers)
+    if count is None or count < 1:
+        raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")
+    if not callable(workers) and (processes is None or processes < 1):
+        raise ArgumentError(
+            f"workers must be a number of processes, 1 or more, or a callable like map; got {workers!r}"
+        )

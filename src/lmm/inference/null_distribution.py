@@ -15,11 +15,15 @@ from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
     from lmm.fixed import FixedModel
+    from lmm.inference.lrt import Workers
     from lmm.model import FittedModel
+
+# Parts of the work that processes share.
+PARTS = 32
 
 
 def bootstrap_lrt_statistics(
-    small: FittedModel | FixedModel, big: FittedModel | FixedModel, n: int, rng: np.random.Generator, workers: int
+    small: FittedModel | FixedModel, big: FittedModel | FixedModel, n: int, rng: np.random.Generator, workers: Workers
 ) -> FloatArray:
     """
     Likelihood-ratio statistics of responses drawn from the smaller model, both models fitted to each.
@@ -31,8 +35,8 @@ def bootstrap_lrt_statistics(
     n : int
         Number of responses.
     rng : Generator
-    workers : int
-        Processes that share the fits; the numbers do not depend on it.
+    workers : int or callable
+        Processes that share the fits, or a callable like `map`; the numbers do not depend on it.
 
     Returns
     -------
@@ -41,9 +45,11 @@ def bootstrap_lrt_statistics(
     responses = small.simulate(n, rng=rng)
     if workers == 1:
         return _statistics(small, big, responses)
+    parts = np.array_split(responses, min(n, PARTS))
+    if not isinstance(workers, int):
+        return np.concatenate(list(workers(_statistics, repeat(small), repeat(big), parts)))
     with ProcessPoolExecutor(workers) as pool:
-        parts = pool.map(_statistics, repeat(small), repeat(big), np.array_split(responses, workers))
-        return np.concatenate(list(parts))
+        return np.concatenate(list(pool.map(_statistics, repeat(small), repeat(big), parts)))
 
 
 def _statistics(small: FittedModel | FixedModel, big: FittedModel | FixedModel, responses: FloatArray) -> FloatArray:
