@@ -24,6 +24,7 @@ from lmm.errors import (
 if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
+    from lmm.inference.anova import anova
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -40,12 +41,18 @@ __all__ = [
     "LMMWarning",
     "ModelError",
     "SingularFitWarning",
+    "anova",
     "datasets",
     "fit",
 ]
 
 # Where the names live that are imported on first use.
-_ON_USE = {"Control": "lmm.optimize", "FittedModel": "lmm.model", "fit": "lmm.fitting"}
+_ON_USE = {
+    "Control": "lmm.optimize",
+    "FittedModel": "lmm.model",
+    "anova": "lmm.inference.anova",
+    "fit": "lmm.fitting",
+}
 
 
 def __getattr__(name: str) -> object:
