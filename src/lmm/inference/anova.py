@@ -65,7 +65,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     >>> fit = lmm.fit("angle ~ recipe * temperature + (1 | recipe:replicate)", cake)
     >>> lmm.anova(fit).round(3)
                          sum_sq  mean_sq  num_df  den_df  statistic  p_value
-    recipe               10.189    5.095     2.0    42.0      0.249    0.781
+    recipe               10.186    5.093     2.0    42.0      0.249    0.781
     temperature        2100.300  420.060     5.0   210.0     20.520    0.000
     recipe:temperature  205.978   20.598    10.0   210.0      1.006    0.439
     """
