@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from lmm.errors import ArgumentError
@@ -64,9 +63,7 @@ def _fixed(model: FittedModel, level: float, ddf: str) -> pd.DataFrame:
 def _parameters(model: FittedModel, level: float) -> pd.DataFrame:
     """Standard deviations and correlations, named as broom.mixed names them."""
     table = model.variance_components_table(level)
-    is_sd = table["var2"].isna()
-    within = table["var1"].where(is_sd, table["var1"] + "." + table["var2"].astype(object))
-    term = np.where(is_sd, "sd__", "cor__") + within.fillna("Observation").astype(str)
+    term = [_term(*labels) for labels in zip(table["var1"], table["var2"], strict=True)]
     return pd.DataFrame(
         {
             "effect": "ran_pars",
@@ -78,6 +75,13 @@ def _parameters(model: FittedModel, level: float) -> pd.DataFrame:
             "conf_high": table["upper"],
         }
     )
+
+
+def _term(var1: object, var2: object) -> str:
+    """Name of a standard deviation or a correlation in broom.mixed."""
+    if not isinstance(var1, str):
+        return "sd__Observation"
+    return f"cor__{var1}.{var2}" if isinstance(var2, str) else f"sd__{var1}"
 
 
 def _values(model: FittedModel, level: float) -> pd.DataFrame:

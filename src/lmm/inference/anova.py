@@ -92,7 +92,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
         mean_sq = F.unscaled * fit.sigma**2
         rows.append((mean_sq * F.num_df, mean_sq, F.num_df, F.den_df, F.statistic, F.p_value))
     columns = ["sum_sq", "mean_sq", "num_df", "den_df", "statistic", "p_value"]
-    return pd.DataFrame(rows, index=pd.Index(names, dtype=object), columns=columns)
+    return pd.DataFrame(rows, index=pd.Index(names, dtype=object), columns=columns, dtype=np.float64)
 
 
 def _independent_rows(L: FloatArray) -> FloatArray:
