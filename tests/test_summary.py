@@ -71,18 +71,51 @@ treat[T.ozone]:I(time^2) -0.009835   0.016984  -0.579
 
 def test_pig():
     fit = fitted("pig", reml=True)
-    assert str(fit.summary()) == PIG
-    assert str(fit) == repr(fit.summary()) == PIG
+    assert str(fit.summary(ddf=None)) == PIG
+    assert str(fit) == repr(fit.summary()) == str(fit.summary())
+    fixed = """\
+Fixed effects (degrees of freedom: satterthwaite):
+          Estimate Std. Error    df t value p-value
+Intercept 19.35561    0.60314  58.6   32.09 <0.0001
+num.weeks  6.20990    0.03906 383.0  158.97 <0.0001
+"""
+    assert fixed in str(fit)
+
+
+@pytest.mark.parametrize(
+    ("ddf", "title", "header"),
+    [
+        (
+            "kenward-roger",
+            "degrees of freedom: kenward-roger",
+            "Estimate Std. Error df t value p-value",
+        ),
+        ("residual", "degrees of freedom: residual", "Estimate Std. Error  df t value p-value"),
+        ("normal", "normal tests", "Estimate Std. Error z value p-value"),
+    ],
+)
+def test_tests_of_the_fixed_effects_say_what_they_are(ddf, title, header):
+    lines = str(fitted("sleepstudy", reml=True).summary(ddf)).splitlines()
+    place = lines.index(f"Fixed effects ({title}):")
+    assert lines[place + 1].strip() == header
+    assert lines[place + 3].endswith("<0.0001")
+
+
+def test_large_fits_are_shown_without_tests(monkeypatch):
+    fit = fitted("penicillin", reml=True)
+    monkeypatch.setattr("lmm.model.MANY_EFFECTS", 5)
+    assert "p-value" not in str(fit)
+    assert "p-value" in str(fit.summary())
 
 
 def test_sitka():
-    text = str(fitted("sitka", reml=False).summary())
+    text = str(fitted("sitka", reml=False).summary(ddf=None))
     assert text.startswith(SITKA)
     assert "Correlation of fixed effects:" in text[len(SITKA) :]
 
 
 def test_lamb_ml_says_what_is_singular():
-    text = str(fitted("lamb", reml=False).summary())
+    text = str(fitted("lamb", reml=False).summary(ddf=None))
     heading = "Linear mixed model fit by maximum likelihood\nFormula: Weight ~ Line + Age - 1 + (1|Sire)\n\n"
     assert text.startswith(heading)
     for line in (
@@ -125,7 +158,7 @@ def reduced():
 
 def test_dropped_rows_and_columns_are_told():
     fit = reduced()
-    lines = str(fit.summary()).splitlines()
+    lines = str(fit.summary(ddf=None)).splitlines()
     for line in (
         "Number of obs: 177, groups: Subject, 18",
         "Rows dropped for missing values: 2",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
     from lmm.fixed import FixedModel
+    from lmm.inference.anova import anova
     from lmm.inference.drop import drop1, ranova
     from lmm.inference.exact_f import exact_f_test
     from lmm.inference.exact_lrt import exact_lrt, exact_rlrt
@@ -47,6 +48,7 @@ __all__ = [
     "LMMWarning",
     "ModelError",
     "SingularFitWarning",
+    "anova",
     "datasets",
     "drop1",
     "exact_f_test",
@@ -63,6 +65,7 @@ _ON_USE = {
     "Control": "lmm.optimize",
     "FittedModel": "lmm.model",
     "FixedModel": "lmm.fixed",
+    "anova": "lmm.inference.anova",
     "drop1": "lmm.inference.drop",
     "exact_f_test": "lmm.inference.exact_f",
     "exact_lrt": "lmm.inference.exact_lrt",

@@ -60,6 +60,8 @@ class Encoding:
         For each (term number, expression) that is categorical, whether it has one column for each level.
     codings : dict
         For each categorical expression its levels and contrasts.
+    widths : dict
+        For each numeric expression its number of columns.
     states : dict
         For each expression what its transforms remember.
     """
@@ -69,7 +71,14 @@ class Encoding:
     assign: tuple[int, ...]
     full: dict[tuple[int, str], bool]
     codings: dict[str, FactorCoding]
+    widths: dict[str, int]
     states: dict[str, State]
+
+    def coding_matrix(self, term: int, expression: str) -> FloatArray:
+        """Columns of a categorical expression in a term, level by level: shape (levels, columns)."""
+        full = self.full[term, expression]
+        matrix, _, _ = _coding(expression, self.codings[expression], full=full)
+        return np.eye(len(self.codings[expression].levels))[:, not full :] if matrix is None else matrix
 
     def columns(self, rows: Rows) -> FloatArray:
         """
@@ -146,7 +155,9 @@ def encode(terms: LinearTerms, evaluated: Evaluated) -> tuple[FloatArray, Encodi
     X = np.empty((evaluated.rows.n, len(names)), order="F")
     _fill(X, [columns for _, columns in blocks])
     states = {e: evaluated.states[e] for e in expressions if evaluated.states[e]}
-    return X, Encoding(terms, tuple(names), tuple(assign), full, codings, states)
+    numeric = {expression: value for expression, value in values.items() if expression not in codings}
+    widths = {e: value.matrix.shape[1] if isinstance(value, Basis) else 1 for e, value in numeric.items()}
+    return X, Encoding(terms, tuple(names), tuple(assign), full, codings, widths, states)
 
 
 def match_levels(labels: pd.Index[Any], levels: pd.Index[Any]) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from lmm.inference.ddf import KenwardRoger, Satterthwaite, kenward_roger, satter
 from lmm.inference.hypotheses import Weights
 from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
 from lmm.inference.parameters import variance_parameters
+from lmm.inference.variance_table import variance_components_table
 from lmm.linalg import FloatArray
 from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
@@ -31,9 +33,14 @@ from lmm.prediction.simulate import simulate
 from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
 from lmm.structure import Structure, structure
+from lmm.tidy import glance, tidy
 
 if TYPE_CHECKING:
     from lmm.summary import Summary
+
+
+# Random effects of the tail beyond which showing a fit does not wait for the degrees of freedom of its tests.
+MANY_EFFECTS = 3000
 
 
 class FittedModel:
@@ -90,10 +97,16 @@ class FittedModel:
         return f"<FittedModel {self.formula!r}: {self.nobs} rows, {criterion} {self.deviance:.4f}>"
 
     def __str__(self) -> str:
-        return str(self.summary())
+        return str(self.summary(self._quick_ddf))
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary(self._quick_ddf)._repr_html_()
+
+    @property
+    def _quick_ddf(self) -> str | None:
+        """Degrees of freedom of the tests shown with a fit: none where they would keep the reader waiting."""
+        tail = self.deviance_function.tail
+        return "satterthwaite" if tail is None or tail.n_columns <= MANY_EFFECTS else None
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -361,17 +374,28 @@ class FittedModel:
         return bool(self.singular_terms)
 
     @property
+    def boundary_groups(self) -> list[str]:
+        """Grouping factors whose covariance matrix is singular, by name."""
+        return [self.factors[t].group for t in self._on_boundary]
+
+    @property
     def singular_terms(self) -> list[str]:
         """One sentence for each grouping factor whose covariance matrix is singular; empty where none is."""
-        at = self.optimum.evaluation
-        sentences = []
-        for place, t in enumerate(self.deviance_function.cross.order):
-            factor = self.factors[t]
-            if np.isfinite(factor.covariance.escape(at.factors[place], at.M[place])[0]):
-                from lmm.summary import singular_sentence  # noqa: PLC0415 - most fits are not singular
+        if not self._on_boundary:
+            return []
+        from lmm.summary import singular_sentence  # noqa: PLC0415 - most fits are not singular
 
-                sentences.append(singular_sentence(factor, self.estimates.covariances[t]))
-        return sentences
+        return [singular_sentence(self.factors[t], self.estimates.covariances[t]) for t in self._on_boundary]
+
+    @property
+    def _on_boundary(self) -> list[int]:
+        """Numbers of the grouping factors whose covariance matrix is singular."""
+        at = self.optimum.evaluation
+        return [
+            t
+            for place, t in enumerate(self.deviance_function.cross.order)
+            if np.isfinite(self.factors[t].covariance.escape(at.factors[place], at.M[place])[0])
+        ]
 
     # Information
 
@@ -463,6 +487,45 @@ class FittedModel:
         Residual -0.18316   0.45614
         """
         return cov_variance(self, kind)
+
+    def variance_components_table(self, level: float = 0.95, kind: str = "expected") -> pd.DataFrame:
+        """
+        Variance components with asymptotic standard errors and Wald limits.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level of the limits.
+        kind : {"expected", "observed", "average"}
+            Information that the standard errors come from; see `information`.
+
+        Returns
+        -------
+        DataFrame
+            The rows of `variance_components`, with std_error (of the variance or covariance), sdcor_std_error, lower
+            and upper (of the standard deviation or correlation) and note. Limits are symmetric for the logarithm of a
+            standard deviation and for Fisher's z of a correlation. A group whose covariance matrix is singular has no
+            limits, and the note says so.
+
+        Raises
+        ------
+        ArgumentError
+            For another kind or a level outside (0, 1).
+
+        References
+        ----------
+        Pinheiro, J. C. and Bates, D. M. (2000). Mixed-Effects Models in S and S-PLUS. Springer, section 2.4.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.variance_components_table()[["group", "vcov", "std_error", "sdcor", "lower", "upper"]].round(1)
+              group    vcov  std_error  sdcor  lower  upper
+        0     Batch  1764.0     1432.8   42.0   18.9   93.1
+        1  Residual  2451.3      707.6   49.5   37.3   65.7
+        """
+        return variance_components_table(self, level, kind)
 
     # Likelihood
 
@@ -582,6 +645,71 @@ class FittedModel:
     @cached_property
     def _fitted(self) -> FloatArray:
         return predicted_mean(self, fitted_rows(self, chosen_effects(self, random=True)))
+
+    # Data frames for other tools
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = "fixed",
+        *,
+        conf_int: bool = True,
+        level: float = 0.95,
+        ddf: str = "satterthwaite",
+    ) -> pd.DataFrame:
+        """
+        Parameters as a data frame in the shape of broom.mixed.
+
+        Parameters
+        ----------
+        effects : {"fixed", "ran_pars", "ran_vals"} or a sequence of them
+            Fixed effects; standard deviations and correlations; predicted random effects.
+        conf_int : bool
+            Whether to add limits.
+        level : float
+            Confidence level of the limits.
+        ddf : str
+            Degrees of freedom of the fixed effects; see `coef_table`.
+
+        Returns
+        -------
+        DataFrame
+            Columns effect, group, term, estimate, std_error, df, statistic, p_value, conf_low, conf_high, and level
+            before term for predicted random effects; NaN where a column does not apply.
+
+        Raises
+        ------
+        ArgumentError
+            For other effects.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.tidy("ran_pars")[["group", "term", "estimate", "conf_low", "conf_high"]].round(1)
+              group             term  estimate  conf_low  conf_high
+        0     Batch    sd__Intercept      42.0      18.9       93.1
+        1  Residual  sd__Observation      49.5      37.3       65.7
+        """
+        return tidy(self, effects, conf_int=conf_int, level=level, ddf=ddf)
+
+    def glance(self) -> pd.DataFrame:
+        """
+        Give the fit as one row, in the shape of broom.mixed.
+
+        Returns
+        -------
+        DataFrame (1, 11)
+            Columns nobs, n_params, df_resid, sigma, llf, deviance, aic, bic, reml, is_singular, converged.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.glance()[["nobs", "sigma", "deviance", "aic"]].round(2)
+           nobs  sigma  deviance     aic
+        0    30  49.51    319.65  325.65
+        """
+        return glance(self)
 
     # Matrices
 
@@ -754,15 +882,25 @@ class FittedModel:
         """
         return structure(self)
 
-    def summary(self) -> Summary:
+    def summary(self, ddf: str | None = "satterthwaite") -> Summary:
         """
         Readable account of the fit.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"} or None
+            Degrees of freedom of the tests of the fixed effects, see `coef_table`; None leaves the tests out.
 
         Returns
         -------
         Summary
             Prints as text; shows as HTML in a notebook.
+
+        Raises
+        ------
+        ArgumentError
+            For another method.
         """
         from lmm.summary import Summary  # noqa: PLC0415 - most fits are never printed
 
-        return Summary(self)
+        return Summary(self, ddf)

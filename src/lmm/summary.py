@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.display import Table, capital, format_column
+from lmm.display import Table, capital, format_column, format_p
 from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray, correlation
 
@@ -43,19 +43,19 @@ class Summary:
     Residual               2451    49.51
     Number of obs: 30, groups: Batch, 6
     <BLANKLINE>
-    Fixed effects:
-              Estimate Std. Error t value
-    Intercept  1527.50      19.38    78.8
+    Fixed effects (degrees of freedom: satterthwaite):
+              Estimate Std. Error df t value p-value
+    Intercept  1527.50      19.38  5    78.8 <0.0001
     """
 
-    def __init__(self, model: FittedModel) -> None:
+    def __init__(self, model: FittedModel, ddf: str | None = "satterthwaite") -> None:
         method = "REML" if model.reml else "maximum likelihood"
         self.heading = f"Linear mixed model fit by {method}\nFormula: {model.formula}"
         self.criterion = _criterion(model)
         self.residuals = _scaled_residuals(model)
         self.random = _random_effects(model)
         self.counts = _counts(model)
-        self.fixed = _fixed_effects(model)
+        self.fixed = _fixed_effects(model, ddf)
         self.correlations = _correlations(model)
         self.notes = _notes(model)
 
@@ -162,15 +162,24 @@ def _counts(model: FittedModel) -> str:
     return "\n".join(lines)
 
 
-def _fixed_effects(model: FittedModel) -> Table | None:
-    params, bse, t = (series.to_numpy() for series in (model.params, model.bse, model.tvalues))
-    if not len(params):
+def _fixed_effects(model: FittedModel, ddf: str | None) -> Table | None:
+    table = model.coef_table("normal" if ddf is None else ddf)
+    if not len(table):
         return None
-    both = format_column(np.concatenate([params, bse]))
-    estimate, error = both[: len(params)], both[len(params) :]
-    ratio = format_column(np.round(t, 3), most_decimals=3)
-    rows = tuple(zip(model.params.index, estimate, error, ratio, strict=True))
-    return Table("Fixed effects:", ("", "Estimate", "Std. Error", "t value"), rows, 1)
+    both = format_column(table[["estimate", "std_error"]].to_numpy().ravel(order="F"))
+    estimate, error = both[: len(table)], both[len(table) :]
+    ratio = format_column(np.round(table["statistic"].to_numpy(), 3), most_decimals=3)
+    columns = [list(table.index), estimate, error]
+    header = ["", "Estimate", "Std. Error"]
+    if ddf is None:
+        return Table("Fixed effects:", (*header, "t value"), tuple(zip(*columns, ratio, strict=True)), 1)
+    if ddf != "normal":
+        header.append("df")
+        columns.append(format_column(np.round(table["df"].to_numpy(), 1), most_decimals=1))
+    header.extend(["z value" if ddf == "normal" else "t value", "p-value"])
+    columns.extend([ratio, [format_p(p_value) for p_value in table["p_value"]]])
+    title = "Fixed effects (normal tests):" if ddf == "normal" else f"Fixed effects (degrees of freedom: {ddf}):"
+    return Table(title, tuple(header), tuple(zip(*columns, strict=True)), 1)
 
 
 def _correlations(model: FittedModel) -> Table | None:

@@ -61,7 +61,7 @@ def contrast(
     design = model.design
     method = approximation(model, ddf)
     confidence_level(level)
-    hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept)
+    hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept, design.aliasing)
     _require_estimable(hypothesis, design)
     weights = hypothesis.L[:, design.kept]
     table = contrast_table(model, weights, method, level=level, rhs=hypothesis.rhs)

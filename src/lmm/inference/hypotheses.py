@@ -57,7 +57,9 @@ class Hypothesis:
 Weights = str | Mapping[str, float] | ArrayLike
 
 
-def read_hypothesis(weights: Weights, rhs: ArrayLike, names: Sequence[str], kept: BoolArray) -> Hypothesis:
+def read_hypothesis(
+    weights: Weights, rhs: ArrayLike, names: Sequence[str], kept: BoolArray, aliasing: FloatArray
+) -> Hypothesis:
     """
     Read a hypothesis in any of its forms.
 
@@ -70,7 +72,9 @@ def read_hypothesis(weights: Weights, rhs: ArrayLike, names: Sequence[str], kept
     names : sequence of str
         All coefficients.
     kept : ndarray of bool
-        Which of them were estimated: an array may leave out the others.
+        Which of them were estimated. An array over these alone is about the model without the others.
+    aliasing : ndarray (number kept, number dropped)
+        Each dropped column as a combination of those that stayed.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def read_hypothesis(weights: Weights, rhs: ArrayLike, names: Sequence[str], kept
         if np.any(given != 0.0):
             raise ArgumentError("rhs belongs to L given as numbers; in text, write the right-hand side: 'a - b = 2'")
         return _read_text(weights, tuple(names))
-    L = _from_mapping(weights, names) if isinstance(weights, Mapping) else _from_array(weights, len(names), kept)
+    L = _from_mapping(weights, names) if isinstance(weights, Mapping) else _from_array(weights, kept, aliasing)
     if given.ndim == 1 and len(given) != len(L):
         raise ArgumentError(f"rhs holds {len(given)} numbers for the {len(L)} rows of L")
     return Hypothesis(L, np.broadcast_to(given, len(L)).astype(np.float64), tuple(names))
@@ -103,8 +107,9 @@ def _from_mapping(weights: Mapping[str, float], names: Sequence[str]) -> FloatAr
     return L
 
 
-def _from_array(weights: ArrayLike, p: int, kept: BoolArray) -> FloatArray:
+def _from_array(weights: ArrayLike, kept: BoolArray, aliasing: FloatArray) -> FloatArray:
     """Contrasts from an array over all coefficients, or over those that were estimated."""
+    p = len(kept)
     L = as_numbers(weights)
     shapes = f"({p},) or (r, {p}), one column a coefficient"
     if L is None or L.ndim not in {1, 2} or not np.isfinite(L).all() or L.size == 0:
@@ -116,6 +121,7 @@ def _from_array(weights: ArrayLike, p: int, kept: BoolArray) -> FloatArray:
         raise ArgumentError(f"L must have the shape {shapes}; got {L.shape}")
     full = np.zeros((len(L), p))
     full[:, kept] = L
+    full[:, ~kept] = L @ aliasing
     return full
 
 

@@ -48,8 +48,7 @@ class VarianceInformation:
     Attributes
     ----------
     parameters : tuple of VarianceParameter
-    values : ndarray (m,)
-        Their estimates.
+    estimates : ndarray (m,)
     forms : Forms
         Along the directions of the standardised basis that belong to the parameters.
     to_directions : ndarray (m, m)
@@ -57,7 +56,7 @@ class VarianceInformation:
     """
 
     parameters: tuple[VarianceParameter, ...]
-    values: FloatArray
+    estimates: FloatArray
     forms: Forms
     to_directions: FloatArray
 
@@ -124,7 +123,7 @@ def variance_information(model: FittedModel) -> VarianceInformation:
 
 def information(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
     """Fisher information of (beta, variance parameters); see `FittedModel.information`."""
-    _require_kind(kind)
+    require_kind(kind)
     variances = model.variance_information
     p, m = len(model.design.names), len(variances.parameters)
     root_inverse: FloatArray = lapack.dtrtri(model.estimates.root_cov_beta)[0] if p else np.zeros((0, 0))
@@ -144,13 +143,14 @@ def information(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
 
 def cov_variance(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
     """Asymptotic covariance of the variance parameters; see `FittedModel.cov_variance`."""
-    _require_kind(kind)
+    require_kind(kind)
     variances = model.variance_information
     labels = [parameter.name for parameter in variances.parameters]
     cov = variances.covariance(kind)
     return pd.DataFrame(0.5 * (cov + cov.T), index=labels, columns=labels)
 
 
-def _require_kind(kind: object) -> None:
+def require_kind(kind: object) -> None:
+    """Refuse a kind of information that there is not."""
     if not isinstance(kind, str) or kind not in KINDS:
         raise ArgumentError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")

@@ -12,7 +12,9 @@ so that, for H_i = C' G R S_i R' G C, which has the pattern of S,
     first block and tail:         tr(H_i Y S_j Y')
     both in the tail:             tr(A_TT S_i A_TT S_j).
 
-The tail is gone through some columns at a time. Where no variance of the tail is near zero, Y = N Sigma^-1 and
+The tail is gone through some columns at a time. Columns of levels that nothing connects, as those of different schools
+with their classes, share no row in any of these matrices, so their sum stands for them all: there are as many solves as
+the largest connected part has levels. Where no variance of the tail is near zero, Y = N Sigma^-1 and
 A_TT = Sigma^-1 (I - Y) spare the products with S.
 """
 
@@ -23,9 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 
 from lmm.deviance import Evaluation, ProfiledDeviance
-from lmm.linalg import FloatArray, inverse_levels
+from lmm.linalg import FloatArray, IntArray, inverse_levels
 from lmm.tail import Matrix, Tail
 from lmm.tailfactor import CHUNK, TailFactor, is_small
 
@@ -104,7 +107,7 @@ def _with_tail(
 
 @dataclass(frozen=True)
 class _Columns:
-    """Columns of N H_i, H_i N, Y, H_i Y and A_TT: all effects of some levels of one block of the tail."""
+    """Columns, effect by effect, of N H_i, H_i N, Y, H_i Y and A_TT: levels, or sums of levels, of one block."""
 
     block: int
     NH: list[FloatArray]
@@ -115,32 +118,60 @@ class _Columns:
 
 
 def _column_parts(tail: Tail, factor: TailFactor, H: list[Matrix]) -> Iterator[_Columns]:
-    """Go through the columns of the tail, block by block: a block at once where N is dense, else some levels."""
-    q = tail.n_columns
-    N = None if tail.stages else np.asarray(tail.symmetric(factor.covariance))
-    products = [] if N is None else [np.asarray(matrix @ N) for matrix in H]
+    """Go through the columns of the tail, block by block: a block at once where N is dense, else some at a time."""
     S = tail.symmetric(factor.schur) if any(is_small(T) for T in factor.T) else None
     inverses = [] if S is not None else [np.asarray(np.linalg.inv(T @ T.T), dtype=np.float64) for T in factor.T]
+    N = None if tail.stages else np.asarray(tail.symmetric(factor.covariance))
+    products = [] if N is None else [np.asarray(matrix @ N) for matrix in H]
+    for t, unit in _units(tail):
+        if N is not None:
+            c = unit.indices
+            N_c, NH, HN = N[:, c], [X[c].T for X in products], [X[:, c] for X in products]
+        else:
+            N_c = factor.solve(unit.T.toarray())[0].T
+            NH = [factor.solve(_dense(matrix @ unit).T)[0].T for matrix in H]
+            HN = [np.asarray(matrix @ N_c) for matrix in H]
+        if S is not None:
+            SU = _dense(S @ unit)
+            Y = unit.toarray() - (N @ SU if N is not None else factor.solve(SU.T)[0].T)
+            yield _Columns(t, NH, HN, Y, [np.asarray(matrix @ Y) for matrix in H], np.asarray(S @ Y))
+        else:
+            Y, *HY = (_right_by_level(X, inverses[t]) for X in (N_c, *HN))
+            yield _Columns(t, NH, HN, Y, HY, _left_by_level(tail, inverses, unit.toarray() - Y))
+
+
+def _units(tail: Tail) -> Iterator[tuple[int, sparse.csc_array]]:
+    """Blocks of the tail with sums of unit vectors, shape (q_T, r), of some of their columns, effect by effect."""
+    q = tail.n_columns
+    part = _connected_part(tail)
     for t, (k, J) in enumerate(tail.sizes):
-        step = J if N is not None else max(1, CHUNK // (q * k))
-        for start in range(0, J, step):
-            levels = np.arange(start, min(start + step, J))
-            c = (tail.offsets[t] + np.arange(k)[:, None] * J + levels).ravel()
-            unit = np.zeros((q, len(c)))
-            unit[c, np.arange(len(c))] = 1.0
-            if N is not None:
-                N_c, NH, HN = N[:, c], [X[c].T for X in products], [X[:, c] for X in products]
-            else:
-                N_c = factor.solve(unit.T)[0].T
-                NH = [factor.solve(_dense(matrix[c]))[0].T for matrix in H]
-                HN = [np.asarray(matrix @ N_c) for matrix in H]
-            if S is not None:
-                NS = N @ _dense(S[c]).T if N is not None else factor.solve(_dense(S[c]))[0].T
-                Y = unit - NS
-                yield _Columns(t, NH, HN, Y, [np.asarray(matrix @ Y) for matrix in H], np.asarray(S @ Y))
-            else:
-                Y, *HY = (_right_by_level(X, inverses[t]) for X in (N_c, *HN))
-                yield _Columns(t, NH, HN, Y, HY, _left_by_level(tail, inverses, unit - Y))
+        levels = np.arange(J)
+        turn = _turn_within(part[tail.offsets[t] + levels]) if tail.stages else levels
+        n_turns = int(turn.max()) + 1
+        step = max(1, CHUNK // (q * k)) if tail.stages else n_turns
+        for start in range(0, n_turns, step):
+            width = min(step, n_turns - start)
+            here = levels[(turn >= start) & (turn < start + width)]
+            rows = (tail.offsets[t] + np.arange(k)[:, None] * J + here).ravel()
+            columns = (np.arange(k)[:, None] * width + turn[here] - start).ravel()
+            yield t, sparse.csc_array((np.ones(len(rows)), (rows, columns)), shape=(q, k * width))
+
+
+def _connected_part(tail: Tail) -> IntArray:
+    """Number of the connected part of the tail to which each column belongs."""
+    if not tail.stages:
+        return np.zeros(tail.n_columns, dtype=np.intp)
+    pattern = tail.symmetric(np.ones_like(tail.rest))
+    return np.asarray(csgraph.connected_components(pattern, directed=False)[1], dtype=np.intp)
+
+
+def _turn_within(part: IntArray) -> IntArray:
+    """Number of each member within its part, from 0."""
+    order = np.argsort(part, kind="stable")
+    starts = np.searchsorted(part[order], part[order], side="left")
+    turn = np.empty(len(part), dtype=np.intp)
+    turn[order] = np.arange(len(part)) - starts
+    return turn
 
 
 def _dense(rows: Matrix) -> FloatArray:
