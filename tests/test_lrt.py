@@ -168,6 +168,24 @@ def test_a_boundary_in_the_smaller_model_is_said():
     assert fixed.table["null_distribution"].iloc[1] == "chi2(1)"
 
 
+def test_no_gain_is_no_evidence_whatever_the_null_distribution():
+    data = frame("dyestuff2").assign(half=np.arange(30) % 2)
+    small, big = (fit_quietly(f"Yield ~ 1 + (1 | Batch){more}", data, reml=False) for more in ("", " + (1 | half)"))
+    row = lmm.lrt(small, big).table.iloc[1]
+    assert small.is_singular
+    assert row["statistic"] == 0.0
+    assert row["p_value"] == 1.0
+
+
+def test_two_models_without_random_effects():
+    fits = [lmm.fit(f"Reaction ~ {x}", frame("sleepstudy"), allow_fixed=True) for x in ("1", "Days")]
+    result = lmm.lrt(*fits)
+    n, rss = 180, [(fit.resid**2).sum() for fit in fits]
+    assert result.method == "maximum likelihood"
+    assert result.table["statistic"].iloc[1] == pytest.approx(n * np.log(rss[0] / rss[1]))
+    assert result.table["null_distribution"].iloc[1] == "chi2(1)"
+
+
 def test_weights_enter_the_likelihood_and_the_weights_of_the_mixture():
     data = frame("penicillin").assign(w=np.linspace(0.5, 3.0, 144))
     null = lmm.fit("diameter ~ 1", data, weights="w", allow_fixed=True)
