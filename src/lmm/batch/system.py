@@ -30,6 +30,8 @@ from lmm.batch.responses import Responses
 from lmm.deviance import ProfiledDeviance
 from lmm.linalg import BoolArray, FloatArray, IntArray, cholesky_levels, solve_lower_levels, upper_indices
 
+# Columns [Z_T X y], and products in a sum over classes, beyond which sparse sums for single responses are faster.
+MOST_COLUMNS, MOST_PRODUCTS = 80, 1_000_000
 # Levels count as alike when their R agree to this share of the largest entry.
 ALIKE = 1e-12
 
@@ -247,6 +249,22 @@ class BatchSystem:
         border = np.arange(self.n_tail, m)
         Lambda[:, border, border] = 1.0
         return Lambda
+
+
+def cost_of_one(deviance: ProfiledDeviance) -> int | None:
+    """Numbers that a batch holds for each of its responses; None where fitting them one by one is faster."""
+    cross = deviance.cross
+    k = cross.sizes[0][0]
+    m = cross.A_BT.shape[1] + cross.p + 1
+    if m > MOST_COLUMNS:
+        return None
+    n_first = deviance.covariances[cross.order[0]].n_theta
+    C = _classes(deviance.reduction.R)[1].shape[2]
+    K = C * k * (k + 1) // 2
+    if (1 + n_first) * K * m**2 > MOST_PRODUCTS:
+        return None
+    n_tail = deviance.n_theta - n_first
+    return K * (m + n_first) + 8 * C * k**2 + (6 + 3 * deviance.n_theta + n_tail**2) * m**2
 
 
 def batch_system(deviance: ProfiledDeviance) -> BatchSystem:
