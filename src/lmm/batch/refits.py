@@ -103,9 +103,7 @@ class Refitter:
         self.model = model
         self.start = model.optimum.theta
         design = model.design
-        self.projector = projector(
-            model.factors, model.deviance_function.cross, model.basis, design.X, design.weights
-        )
+        self.projector = projector(model.factors, model.deviance_function.cross, model.basis, design.X, design.weights)
 
     @cached_property
     def system(self) -> BatchSystem | None:

@@ -41,9 +41,7 @@ class Responses:
 
     def take(self, which: IntArray | BoolArray) -> Responses:
         """Some of the responses."""
-        return Responses(
-            self.coefficients[:, which], self.scale[which], self.first[:, :, which], self.tail[:, which]
-        )
+        return Responses(self.coefficients[:, which], self.scale[which], self.first[:, :, which], self.tail[:, which])
 
 
 @dataclass(frozen=True)

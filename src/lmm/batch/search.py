@@ -224,7 +224,11 @@ def _escapes(
         near = ~full & (decrement <= EARLY)
         if k == 1:
             steeper = near & (M[place][:, 0, 0] < curvature) & (pivots[:, 0] <= RANK_TOLERANCE)
-            curvature[steeper], block[steeper], direction[steeper] = M[place][steeper, 0, 0], place, np.eye(1, len(direction[0]))
+            curvature[steeper], block[steeper], direction[steeper] = (
+                M[place][steeper, 0, 0],
+                place,
+                np.eye(1, len(direction[0])),
+            )
             continue
         for i in np.flatnonzero(near):
             least, v = covariance.escape(T[i], M[place][i])
