@@ -33,7 +33,7 @@ def refit_many(model: FittedModel, Y: ArrayLike | pd.DataFrame) -> pd.DataFrame:
             f"rows used; got {got}"
         )
     labels = Y.columns if isinstance(Y, pd.DataFrame) else pd.RangeIndex(responses.shape[1])
-    finite = np.isfinite(responses).all(axis=0)
+    finite = np.atleast_1d(np.isfinite(responses).all(axis=0))
     if not finite.all():
         raise DataError(
             f"{(~finite).sum()} of the {len(finite)} responses hold values that are not finite numbers, the first is "
@@ -59,7 +59,8 @@ def _warn(failures: dict[int, str], labels: pd.Index) -> None:
     named = ", ".join(repr(labels[i]) for i in list(failures)[:SHOWN]) + (", ..." if len(failures) > SHOWN else "")
     reasons = "; ".join(f"{count}: {reason}" for reason, count in Counter(failures.values()).most_common())
     warnings.warn(
-        f"{len(failures)} of {len(labels)} responses could not be fitted and have NaN in the table ({named}). {reasons}",
+        f"{len(failures)} of {len(labels)} responses could not be fitted and have NaN in the table ({named}). "
+        f"{reasons}",
         ConvergenceWarning,
         stacklevel=4,
     )

@@ -4,7 +4,7 @@ Exact first and second derivatives of the deviance of many responses.
 In the notation of `lmm.batch.system`, with F = L^-1 blockdiag(Lambda_T', I) and Q = F' diag(omega) F = df/dN,
 
     dN = -sum over classes of (G R dSigma R' G)_ab S_ab,
-    d2f = <Q, d2N> - sum_rs omega_max(r,s) Z_rs Z'_rs,    Z = L^-1 d(blockdiag(Lambda_T', I) N blockdiag(Lambda_T, I)) L^-T:
+    d2f = <Q, d2N> - sum_rs omega_max(r,s) Z_rs Z'_rs,    Z = L^-1 d[blockdiag(Lambda_T', I) N blockdiag(Lambda_T, I)] L'^-1:
 
 the second term is the second derivative of log-determinants of leading blocks. Nothing is an approximation, so that
 Newton steps converge quadratically from where the replicates start, the model's own estimate.
@@ -54,14 +54,14 @@ class _First:
     """
 
     M: FloatArray
-    dN: FloatArray
+    dN: FloatArray  # noqa: N815
     second: FloatArray
 
 
 def derivatives(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> Derivatives:
     """Gradient and Hessian in theta, and df/dSigma."""
     omega = system.row_weights(at, y)
-    L_inverse = np.linalg.inv(at.L)
+    L_inverse: FloatArray = np.asarray(np.linalg.inv(at.L), dtype=np.float64)
     inner = _gram(L_inverse, omega)
     if at.Lambda is None:
         F, Q = L_inverse, inner
@@ -73,10 +73,12 @@ def derivatives(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> Deri
     hessian = np.empty((*at.theta.shape, at.theta.shape[1]))
     here = system.slices[0]
     tangents = system.covariances[0].tangents
-    gradient[:, here] = 2.0 * np.einsum("mab,nac,ncb->nm", tangents, first.M, at.factors[0], optimize=True)
-    hessian[:, here, here] = first.second + 2.0 * np.einsum(
-        "iab,nac,jcb->nij", tangents, first.M, tangents, optimize=True
-    )
+    flat = tangents.reshape(len(tangents), -1)
+    gradient[:, here] = 2.0 * (first.M @ at.factors[0]).reshape(len(omega), -1) @ flat.T
+    # <M, t_i t_j'> for the derivatives t of T.
+    bend = np.einsum("iab,jcb->acij", tangents, tangents).reshape(flat.shape[1], -1)
+    bent = (first.M.reshape(len(omega), -1) @ bend).reshape(first.second.shape)
+    hessian[:, here, here] = first.second + bent + _t(bent)
     M = [first.M]
     Z = np.empty((*at.theta.shape, *at.N.shape[1:]))
     Z[:, here] = F[:, None] @ first.dN @ _t(F)[:, None]
@@ -123,7 +125,8 @@ def _first_block(system: BatchSystem, at: BatchEvaluation, y: Statistics, Q: Flo
     half = tangents @ _t(T)[:, None]
     d_sigma = half + half.transpose(0, 1, 3, 2)
     pairs = np.einsum("abjn,cdjn->nbcda", 2.0 * explained - counted, A)
-    second = np.einsum("nibc,nbcda,njda->nij", d_sigma, pairs, d_sigma, optimize=True)
+    flat = d_sigma.reshape(B, len(tangents), -1)
+    second = flat @ pairs.reshape(B, k * k, k * k) @ _t(flat)
     second = 0.5 * (second + _t(second))
 
     moved = np.einsum("cajn,nmab->ncmbj", GR, d_sigma)
@@ -145,7 +148,8 @@ def _tail_slopes(system: BatchSystem, at: BatchEvaluation, NF: FloatArray, omega
         start += k * J
         own = at.N[:, here, here].reshape(-1, k, J, k, J)
         rows = NF[:, here].reshape(len(NF), k, J, -1)
-        explained = np.einsum("najr,nbjr,nr->nab", rows, rows, omega, optimize=True)
+        weighted = rows * omega[:, None, None]
+        explained = weighted.reshape(len(NF), k, -1) @ _t(rows.reshape(len(NF), k, -1))
         found.append(np.einsum("najbj->nab", own) - explained)
     return found
 

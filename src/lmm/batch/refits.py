@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 # Numbers that a batch may hold, and the most responses that it takes.
-BATCH_NUMBERS, LARGEST_BATCH = 4_000_000, 512
+BATCH_NUMBERS, LARGEST_BATCH = 4_000_000, 1024
 # Responses that are projected at a time hold up to this many numbers.
 CHUNK = 4_000_000
 

@@ -3,8 +3,8 @@ Newton steps for many responses at once, with the certificate of `lmm.optimize` 
 
 Every round evaluates one candidate for each response that is still searching: a share of its Newton step, or a step off
 the boundary. A response whose candidate lowers its deviance moves there; another tries a shorter step in the next
-round. Those that are certified leave the batch; those that no step improves leave it too, without a certificate, for the
-search for single responses.
+round. Those that are certified leave the batch; those that no step improves leave it too, without a certificate, for
+the search for single responses.
 """
 
 from __future__ import annotations
@@ -123,14 +123,16 @@ def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: 
     again = np.flatnonzero(best.on_boundary | ~best.certified)
     if not len(again):
         return best
-    some = y.take(again)
-    for sd in RESTARTS:
-        theta = np.concatenate([cov.from_root(sd * np.eye(cov.size)) for cov in system.deviance.covariances])
-        other = minimize(system, some, np.tile(theta, (len(again), 1)), control)
-        noise = ROUNDING * np.maximum(np.abs(other.value), system.deviance.cross.n)
-        lower = other.certified & ~(best.certified[again] & (other.value >= best.value[again] - noise))
+    covariances = system.deviance.covariances
+    starts = [np.concatenate([cov.from_root(sd * np.eye(cov.size)) for cov in covariances]) for sd in RESTARTS]
+    others = minimize(system, y.take(np.tile(again, len(starts))), np.repeat(starts, len(again), axis=0), control)
+    for i in range(len(starts)):
+        here = slice(i * len(again), (i + 1) * len(again))
+        value, certified = others.value[here], others.certified[here]
+        noise = ROUNDING * np.maximum(np.abs(value), system.deviance.cross.n)
+        lower = certified & ~(best.certified[again] & (value >= best.value[again] - noise))
         for field in fields(best):
-            getattr(best, field.name)[again[lower]] = getattr(other, field.name)[lower]
+            getattr(best, field.name)[again[lower]] = getattr(others, field.name)[here][lower]
     return best
 
 

@@ -25,8 +25,8 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from lmm.covariance import Covariance
 from lmm.batch.responses import Responses
+from lmm.covariance import Covariance
 from lmm.deviance import ProfiledDeviance
 from lmm.linalg import BoolArray, FloatArray, IntArray, cholesky_levels, solve_lower_levels, upper_indices
 
@@ -134,7 +134,7 @@ class BatchSystem:
     @property
     def n_tail(self) -> int:
         """Number of random effects in the tail."""
-        return self.deviance.cross.A_BT.shape[1]
+        return int(self.deviance.cross.A_BT.shape[1])
 
     @property
     def covariances(self) -> list[Covariance]:
@@ -264,7 +264,7 @@ def cost_of_one(deviance: ProfiledDeviance) -> int | None:
     if (1 + n_first) * K * m**2 > MOST_PRODUCTS:
         return None
     n_tail = deviance.n_theta - n_first
-    return K * (m + n_first) + 8 * C * k**2 + (6 + 3 * deviance.n_theta + n_tail**2) * m**2
+    return int(K * (m + n_first) + 8 * C * k**2 + (6 + 3 * deviance.n_theta + n_tail**2) * m**2)
 
 
 def batch_system(deviance: ProfiledDeviance) -> BatchSystem:
@@ -320,9 +320,9 @@ def _classes(R: FloatArray) -> tuple[IntArray, FloatArray]:
 def _cholesky(M: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Cholesky factors of many matrices (B, m, m), and which of them are not positive definite (factor: identity)."""
     try:
-        return np.linalg.cholesky(M), np.zeros(len(M), dtype=bool)
+        return np.asarray(np.linalg.cholesky(M)), np.zeros(len(M), dtype=np.bool_)
     except np.linalg.LinAlgError:
         sizes = np.sqrt(np.abs(np.diagonal(M, axis1=1, axis2=2)))
         correlation = M / (sizes[:, :, None] * sizes[:, None, :])
-        bad = ~(np.linalg.eigvalsh(correlation)[:, 0] > M.shape[1] * np.finfo(float).eps)
-        return np.linalg.cholesky(np.where(bad[:, None, None], np.eye(M.shape[1]), M)), bad
+        bad: BoolArray = ~(np.linalg.eigvalsh(correlation)[:, 0] > M.shape[1] * np.finfo(float).eps)
+        return np.asarray(np.linalg.cholesky(np.where(bad[:, None, None], np.eye(M.shape[1]), M))), bad

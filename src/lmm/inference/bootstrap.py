@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ class Replicates:
 
     Attributes
     ----------
-    values : ndarray (B, n_parameters)
+    estimates : ndarray (B, n_parameters)
         NaN where a fit failed.
     singular : ndarray (B,)
         1 for a singular fit, 0 for another.
@@ -59,7 +59,7 @@ class Replicates:
         Why a replicate could not be fitted, by its position.
     """
 
-    values: FloatArray
+    estimates: FloatArray
     singular: FloatArray
     failures: dict[int, str]
 
@@ -180,7 +180,7 @@ def bootstrap(
     return BootstrapResult(
         model=model,
         kind=kind,
-        estimates=pd.DataFrame(done.values, columns=list(names)).drop(index=list(done.failures)),
+        estimates=pd.DataFrame(done.estimates, columns=list(names)).drop(index=list(done.failures)),
         original=pd.Series(original, index=list(names)),
         singular=np.asarray(done.singular == 1.0),
         failures=done.failures,
@@ -214,7 +214,7 @@ def _join(parts: Sequence[Replicates]) -> Replicates:
     for part in parts:
         failures.update({start + i: reason for i, reason in part.failures.items()})
         start += len(part.singular)
-    values = np.concatenate([part.values for part in parts])
+    values = np.concatenate([part.estimates for part in parts])
     return Replicates(values, np.concatenate([part.singular for part in parts]), failures)
 
 

@@ -84,7 +84,7 @@ class Residual:
         ]
         weights = model.design.weights
         self.root: FloatArray | float = 1.0 if weights is None else np.sqrt(weights)
-        residuals = model.resid.to_numpy() * self.root
+        residuals: FloatArray = np.asarray(model.resid) * self.root
         self.residuals = _inflated(residuals[:, None], np.array([[model.sigma]]))[:, 0]
 
     def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
