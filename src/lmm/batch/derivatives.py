@@ -1,13 +1,14 @@
 """
 Exact first and second derivatives of the deviance of many responses.
 
-In the notation of `lmm.batch.system`, with F = L^-1 blockdiag(Lambda_T', I) and Q = F' diag(omega) F = df/dN,
+In the notation of `lmm.batch.system`, with F = L^-1 blockdiag(Lambda_T', I), Q = F' diag(omega) F = df/dN and
+Z = L^-1 dA L'^-1 for the matrix A that L is the factor of,
 
     dN = -sum over classes of (G R dSigma R' G)_ab S_ab,
-    d2f = <Q, d2N> - sum_rs omega_max(r,s) Z_rs Z'_rs,    Z = L^-1 d[blockdiag(Lambda_T', I) N blockdiag(Lambda_T, I)] L'^-1:
+    d2f = <Q, d2N> - sum_rs omega_max(r,s) Z_rs Z'_rs,
 
-the second term is the second derivative of log-determinants of leading blocks. Nothing is an approximation, so that
-Newton steps converge quadratically from where the replicates start, the model's own estimate.
+where the second term is the second derivative of log-determinants of leading blocks. Nothing is an approximation, so
+that Newton steps converge quadratically from where the replicates start, the model's own estimate.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ SHORTER = 0.3
 FIRST_ESCAPE = 0.1
 # Promised decrease above which it is too early to ask whether the boundary should be left.
 EARLY = 0.1
+# Rounding errors of the deviance beyond which it cannot certify anything: a response that is fitted almost exactly.
+MOST_NOISE = 1e-8
 # Eigenvalues of the Hessian count as no smaller than this share of the largest.
 LEAST_CURVATURE = 1e-10
 
@@ -130,7 +132,7 @@ def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: 
         here = slice(i * len(again), (i + 1) * len(again))
         value, certified = others.value[here], others.certified[here]
         noise = ROUNDING * np.maximum(np.abs(value), system.deviance.cross.n)
-        lower = certified & ~(best.certified[again] & (value >= best.value[again] - noise))
+        lower = certified & ~(best.certified[again] & (value + noise >= best.value[again]))
         for field in fields(best):
             getattr(best, field.name)[again[lower]] = getattr(others, field.name)[here][lower]
     return best
@@ -202,7 +204,7 @@ def _arrive(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> _Points:
         step=step,
         slope=np.einsum("ni,ni->n", found.gradient, step),
         decrement=decrement,
-        noise=ROUNDING * np.maximum(np.abs(at.value), system.deviance.nu * reduction),
+        noise=np.minimum(ROUNDING * np.maximum(np.abs(at.value), system.deviance.nu * reduction), MOST_NOISE),
         convex=values[:, 0] >= -LEAST_CURVATURE * largest[:, 0],
         curvature=curvature,
         block=block,

@@ -170,7 +170,7 @@ class BatchSystem:
         rest = np.empty((B, q + p + 1))
         if reduction.tail is not None:
             rest[:, :q] = (responses.tail - reduction.tail.C @ flat).T
-        rest[:, q : q + p] = -(reduction.c_B[:p].reshape(p, -1) @ flat).T
+        rest[:, q : q + p] = -(reduction.c_B[:p].reshape(p, k * J) @ flat).T
         rest[:, -1] = cross.n - (flat**2).sum(axis=0)
         K = len(self.S)
         S = np.empty((B, K, q + p + 1))

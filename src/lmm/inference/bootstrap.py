@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, as_numbers, random_generator, whole_number
+from lmm.arguments import Seed, random_generator, whole_number
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
 from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_names, estimate_values, refit_values
+from lmm.inference.estimated import estimate_names, estimate_values, refit_values, statistic_values
 from lmm.inference.resampling import Parametric, Residual, Sampler, Wild, top_groups
 from lmm.inference.workers import Workers, checked_workers, run_tasks
 from lmm.linalg import FloatArray
@@ -144,7 +144,9 @@ class Plan:
                 values.append(np.full(len(self.names), np.nan))
                 singular.append(np.nan)
                 continue
-            values.append(estimate_values(model) if self.statistic is None else _as_values(self.statistic(model))[1])
+            values.append(
+                estimate_values(model) if self.statistic is None else statistic_values(self.statistic(model))[1]
+            )
             singular.append(float(model.optimum.on_boundary))
         return Replicates(np.array(values).reshape(-1, len(self.names)), np.array(singular), failures)
 
@@ -171,7 +173,7 @@ def bootstrap(
     if statistic is None:
         names, original = estimate_names(model), estimate_values(model)
     else:
-        names, original = _as_values(statistic(model))
+        names, original = statistic_values(statistic(model))
     if kind in ("cases", "wild"):
         top_groups(model, f"the {kind} bootstrap")  # before any worker starts
     seed = tuple(random_generator(rng).integers(2**32, size=4).tolist())
@@ -216,24 +218,6 @@ def _join(parts: Sequence[Replicates]) -> Replicates:
         start += len(part.singular)
     values = np.concatenate([part.estimates for part in parts])
     return Replicates(values, np.concatenate([part.singular for part in parts]), failures)
-
-
-def _as_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
-    """Names and numbers of what a statistic returned: a number, a sequence of them, a Series or a dict."""
-    if isinstance(given, dict):
-        given = pd.Series(given)
-    names = None
-    if isinstance(given, pd.Series):
-        names = tuple(map(str, given.index))
-    values = as_numbers(given)
-    if values is None or values.ndim > 1:
-        raise ArgumentError(
-            "statistic must return a number, a sequence of numbers, a Series or a dict of numbers; it returned "
-            f"{type(given).__name__}"
-        )
-    if names is None:
-        names = ("statistic",) if values.ndim == 0 else tuple(f"statistic[{i}]" for i in range(len(values)))
-    return names, np.atleast_1d(values)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from lmm.arguments import as_numbers, confidence_level
+from lmm.arguments import confidence_level
 from lmm.display import Table, capital, format_column
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_values
+from lmm.inference.estimated import estimate_values, statistic_values
 from lmm.inference.resampling import top_groups
 from lmm.linalg import BoolArray, FloatArray
 
@@ -269,8 +269,8 @@ class BootstrapResult:
             model = refit_groups(self.model, codes, np.delete(np.arange(n_groups), left_out))
             if isinstance(model, str):
                 continue
-            values = estimate_values(model) if self.statistic is None else as_numbers(self.statistic(model))
-            rows.append(np.atleast_1d(np.asarray(values)))
+            found = estimate_values(model) if self.statistic is None else statistic_values(self.statistic(model))[1]
+            rows.append(found)
         if len(rows) < 3:  # noqa: PLR2004 - the least that has a skewness
             raise ModelError(
                 f'method="bca" leaves out one group at a time, and only {len(rows)} of {n_groups} such fits succeed; '

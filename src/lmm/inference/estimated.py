@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from lmm.arguments import as_numbers
 from lmm.batch.refits import Refits
+from lmm.errors import ArgumentError
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
 
@@ -45,3 +48,21 @@ def refit_values(model: FittedModel, refits: Refits) -> FloatArray:
     if not known:
         columns.append(refits.sigma)
     return np.stack(columns, axis=1)
+
+
+def statistic_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
+    """Names and numbers of what a statistic returned: a number, a sequence of them, a Series or a dict."""
+    if isinstance(given, dict):
+        given = pd.Series(given)
+    names = None
+    if isinstance(given, pd.Series):
+        names = tuple(map(str, given.index))
+    values = as_numbers(given)
+    if values is None or values.ndim > 1:
+        raise ArgumentError(
+            "statistic must return a number, a sequence of numbers, a Series or a dict of numbers; it returned "
+            f"{type(given).__name__}"
+        )
+    if names is None:
+        names = ("statistic",) if values.ndim == 0 else tuple(f"statistic[{i}]" for i in range(len(values)))
+    return names, np.atleast_1d(values)

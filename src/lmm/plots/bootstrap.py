@@ -60,9 +60,8 @@ def _draw(ax: Axes, result: BootstrapResult, i: int) -> None:
     mass = share if share >= POINT_MASS and counts[place] > 1 else 0.0
     smooth = values[values != common[place]] if mass else values
     if len(np.unique(smooth)) > 1:
-        weights = np.full(len(smooth), 1.0 / len(values))
-        heights, edges = np.histogram(smooth, bins="auto", weights=weights)
-        ax.stairs(heights / np.diff(edges), edges, fill=True, color=GUIDE)
+        counted, edges = np.histogram(smooth, bins="auto")
+        ax.stairs(counted / (len(values) * np.diff(edges)), edges, fill=True, color=GUIDE)
         grid = np.linspace(smooth.min(), smooth.max(), N_POINTS)
         ax.plot(grid, (1.0 - mass) * _density(smooth, grid), color=BLUE)
     if mass:
