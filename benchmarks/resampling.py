@@ -116,7 +116,7 @@ def measure(one: Resampling, packages: list[Package], limits: Limits, repeats: i
         if one.kind != "bootstrap":
             new_data = folder / "responses"
             responses = lmm.fit(one.formula, frame, reml=one.reml).simulate(one.n, rng=1)
-            exchange.write(pd.DataFrame(dict(zip(map("y{}".format, range(one.n)), responses, strict=True))), new_data)
+            exchange.write(pd.DataFrame(responses.T, columns=[f"y{i}" for i in range(one.n)]), new_data)
         job = Job(one.kind, folder / "data", one.formula, one.reml, new_data=new_data, replicates=one.n)
         chosen = [package for package in packages if one.peers or package.name == "lmm"]
         return interleaved(chosen, job, limits, repeats, one.name)

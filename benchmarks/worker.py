@@ -2,8 +2,8 @@
 Measure one package on one workload, in a process of its own: started by the other scripts, not by hand.
 
 Arguments: package (lmm or mixedlm), kind (fit, predict, import, phases, bootstrap, responses or loop), folder of the
-data, formula, reml (1 or 0), seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the new
-data, number of replicates. Prints lines ``name: values``. Needs numpy and pandas only, beside the package.
+data, formula, reml (1 or 0), seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the
+new data, number of replicates. Prints lines ``name: values``. Needs numpy and pandas only, beside the package.
 """
 
 import gc
@@ -79,7 +79,13 @@ def measure_predict(
     return {"seconds": times, "objective": [float((mean**2).mean())]}
 
 
-def measure_bootstrap(package: str, model: Any, n: int, seconds: float, long: float) -> dict[str, list[Any]]:  # noqa: ANN401
+def measure_bootstrap(
+    package: str,
+    model: Any,  # noqa: ANN401
+    n: int,
+    seconds: float,
+    long: float,
+) -> dict[str, list[Any]]:
     """Times of a parametric bootstrap and the standard error that it gives the first fixed effect."""
     if package == "lmm":
         times, found = timed(lambda: model.bootstrap(n, rng=1), seconds, long)

@@ -16,12 +16,10 @@ import numpy as np
 from lmm.batch.derivatives import derivatives
 from lmm.batch.system import BatchEvaluation, BatchSystem, Statistics
 from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray
-from lmm.optimize import FEW_ROWS, RESTARTS, ROUNDING, SHORTEST, SUFFICIENT, VANISHING, Control
+from lmm.optimize import FEW_ROWS, RESTARTS, ROUNDING, SHORTEST, SHRINK, SUFFICIENT, VANISHING, Control
 
 # Rounds after which what is left goes to the search for single responses.
 MAX_ROUNDS = 40
-# Share of a Newton step, and of an escape from the boundary, that is kept after it failed.
-SHORTER = 0.3
 # Relative variance that the first step off the boundary takes.
 FIRST_ESCAPE = 0.1
 # Promised decrease above which it is too early to ask whether the boundary should be left.
@@ -167,7 +165,9 @@ def minimize(system: BatchSystem, y: Statistics, start: FloatArray, control: Con
         at = system.evaluate(_candidates(system, points, share), y)
         promised = share * np.where(leaving, points.curvature, points.slope)
         moved = at.value <= points.value + SUFFICIENT * promised + np.where(leaving, 0.0, points.noise)
-        share = SHORTER * share
+        # Shorter steps end where the parabola through what is known of the deviance has its minimum.
+        excess = np.maximum(at.value - points.value - promised, 1e-300)
+        share = share * np.clip(-0.5 * promised / excess, SHRINK, 0.5)
         if moved.any():
             everywhere = bool(moved.all())
             new = _arrive(system, at if everywhere else at.take(moved), y if everywhere else y.take(moved))

@@ -41,7 +41,7 @@ SAMPLERS: dict[str, Callable[[FittedModel], Sampler]] = {"parametric": Parametri
 # Replicates that share a random stream, unless their responses would hold more numbers than this.
 BLOCK, BLOCK_NUMBERS = 64, 1_000_000
 # Tasks into which the replicates are split where they are done in several processes.
-MOST_TASKS = 64
+MOST_TASKS = 256
 
 
 @dataclass(frozen=True)
