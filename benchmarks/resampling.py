@@ -76,10 +76,10 @@ RESAMPLINGS = (
 METHOD = """\
 From the fitted model to the replicates of a parametric bootstrap, or to the estimates from all responses (the peers:
 `refit` in a loop), in one thread. Medians of {repeats} processes for each package, in turn, with a warm-up in each;
-what takes {long:g} s or more is made once, without warm-up. The last columns are there to see that all compute the same: the
-bootstrap standard error of the first fixed effect, with a Monte Carlo error of 2 % for 1,000 replicates and of 16 % for
-20, or its mean over the responses. The bootstrap of lme4 1.1-31 does not take the number of fixed effects into account
-under REML, which its residual variance shows, but its time and its fixed effects do not."""
+what takes {long:g} s or more is made once, without warm-up. The last columns are there to see that all compute the
+same: the bootstrap standard error of the first fixed effect, with a Monte Carlo error of 2 % for 1,000 replicates and
+of 16 % for 20, or its mean over the responses. The bootstrap of lme4 1.1-31 does not take the number of fixed effects
+into account under REML, which its residual variance shows, but its time and its fixed effects do not."""
 
 
 def main() -> None:
