@@ -39,6 +39,8 @@ PRINTED = {
         "Warning given: none",
         "Sire 0.511360 0.511",
         "Residual 2.995928 2.995",
+        "published 0.297 0.610 0.077 0.524",
+        "published 0.670 0.675 0.741 0.587",
     ],
     "sitka.py": [
         "without 10 -111.88 -72.089 65.939 -131.88",
@@ -86,3 +88,13 @@ def test_sitka_fitted_values_do_not_depend_on_the_scale_of_time():
     label = "largest difference of fitted values "
     line = next(line for line in run("sitka.py").splitlines() if line.startswith(label))
     assert float(line.removeprefix(label)) < 1e-8
+
+
+def test_lambs_have_the_standard_errors_of_the_reference():
+    lines = [line for line in run("lamb.py").splitlines() if line.startswith("std. error ")]
+    # Asymptotic ones as printed by the report; bootstrap ones of lme4 1.1-31 (3000 simulated responses, fresh fits).
+    expected = [(0.297, 0.610, 0.138, 0.515), (0.670, 0.675, 0.611, 0.652)]
+    for line, (sire, residual, sire_bootstrap, residual_bootstrap) in zip(lines, expected, strict=True):
+        found = [float(text) for text in line.removeprefix("std. error ").split()]
+        assert found[:2] == pytest.approx([sire, residual], abs=2e-3)
+        assert found[2:] == pytest.approx([sire_bootstrap, residual_bootstrap], abs=0.06)

@@ -8,7 +8,7 @@ levels, add up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,23 @@ class CrossProducts:
             blocks.append(tail[:, start : start + k * J].reshape(len(tail), k, J))
             start += k * J
         return blocks
+
+    def with_response(self, first: FloatArray, tail: FloatArray) -> CrossProducts:
+        """
+        Cross-products with another response, which is orthogonal to X and has a mean square of 1.
+
+        Parameters
+        ----------
+        first : ndarray (k, J)
+            Z'y of the first block.
+        tail : ndarray (q_T,)
+            Z'y of the tail.
+        """
+        A_B1, A_BT, A_BB = self.A_B1.copy(), self.A_BT.copy(), self.A_BB.copy()
+        A_B1[-1], A_BT[-1] = first, tail
+        A_BB[-1] = A_BB[:, -1] = 0.0
+        A_BB[-1, -1] = self.n
+        return replace(self, A_B1=A_B1, A_BT=A_BT, A_BB=A_BB)
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
         """Cross-products of the rows of both."""

@@ -28,6 +28,7 @@ Statistical Software 67(1).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,6 +136,25 @@ class ProfiledDeviance:
         bounds = np.cumsum([0, *(covariance.n_theta for covariance in covariances)])
         self.slices = tuple(slice(int(bounds[i]), int(bounds[i + 1])) for i in range(len(covariances)))
         self.reduction = reduce_first_block(cross)
+
+    def with_response(self, first: FloatArray, tail: FloatArray, *, sigma: float | None = None) -> ProfiledDeviance:
+        """
+        The deviance of another response, which is orthogonal to X and has a mean square of 1.
+
+        Parameters
+        ----------
+        first : ndarray (k, J)
+            Z'y of the first block.
+        tail : ndarray (q_T,)
+            Z'y of the tail.
+        sigma : float, optional
+            Known residual standard deviation in the units of this response.
+        """
+        other = copy.copy(self)
+        other.cross = self.cross.with_response(first, tail)
+        other.reduction = self.reduction.with_response(other.cross)
+        other.sigma = sigma
+        return other
 
     @property
     def tail(self) -> Tail | None:
