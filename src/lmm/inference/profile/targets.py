@@ -1,0 +1,495 @@
+"""
+What is profiled: a fixed effect, the residual standard deviation, or a standard deviation or correlation of random
+effects. A target knows the criterion in which it is held at a value, where to start, and, from the envelope theorem,
+the slope of the profile.
+
+Targets move along a coordinate t in which the profile is smooth: the value itself for fixed effects and standard
+deviations of random effects, log sigma, and the angle whose sine is a correlation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import lapack
+
+from lmm.covariance import Covariance, Stacked
+from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.inference.parameters import VarianceParameter
+from lmm.inference.profile.criteria import TiedDeviance, alike, with_border
+from lmm.inference.profile.pinned import Pinned, frame_of, parts_of
+from lmm.linalg import FloatArray
+from lmm.optimize import Control, minimize
+from lmm.standardize import Basis
+
+# Promised decrease of the deviance at which a point of a profile counts as found.
+TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True)
+class Reference:
+    """
+    The criterion that is profiled, at its unconstrained optimum.
+
+    Attributes
+    ----------
+    deviance : ProfiledDeviance
+    at : Evaluation
+    basis : Basis
+    control : Control
+    """
+
+    deviance: ProfiledDeviance
+    at: Evaluation
+    basis: Basis
+    control: Control
+
+    @cached_property
+    def sigma(self) -> float:
+        """Residual standard deviation at the optimum, in the standardised basis."""
+        known = self.deviance.sigma
+        return float(np.sqrt(self.at.rho2 / self.deviance.nu)) if known is None else known
+
+
+@dataclass(frozen=True)
+class Point:
+    """
+    A point of a profile: the optimum with one quantity held.
+
+    Attributes
+    ----------
+    t : float
+        Coordinate of the quantity that is held.
+    excess : float
+        Criterion less that of the fit.
+    slope : float
+        Derivative of the criterion by t; NaN where it is not defined.
+    factors : list of ndarray (k_t, k_t)
+        Relative factors in the standardised basis, in the order of the formula.
+    theta : ndarray (m,), optional
+        Parameters of the criterion, comparable between neighbouring points; None where they are not.
+    beta, covariances, sigma
+        Fixed effects (p,), covariance matrices (k_t, k_t) and residual standard deviation on the user's scale.
+    converged : bool
+    """
+
+    t: float
+    excess: float
+    slope: float
+    factors: list[FloatArray]
+    theta: FloatArray | None
+    beta: FloatArray
+    covariances: list[FloatArray]
+    sigma: float
+    converged: bool
+
+
+class Target(ABC):
+    """
+    A quantity that can be held.
+
+    Attributes
+    ----------
+    name : str
+    reference : Reference
+    kind : {"fixed", "sd", "correlation"}
+    lower, upper : float
+        Ends of the range of t.
+    """
+
+    name: str
+    reference: Reference
+    kind: str
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    @property
+    @abstractmethod
+    def estimate(self) -> float:
+        """Coordinate of the unconstrained optimum."""
+
+    @property
+    @abstractmethod
+    def first_step(self) -> float:
+        """Rough standard error of the estimate of t."""
+
+    @abstractmethod
+    def value(self, t: float) -> float:
+        """Value on the user's scale at t."""
+
+    @abstractmethod
+    def coordinate(self, value: float) -> float:
+        """Coordinate t of a value on the user's scale."""
+
+    @abstractmethod
+    def criterion(self, t: float) -> ProfiledDeviance:
+        """Deviance with the quantity held at t."""
+
+    @abstractmethod
+    def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """Derivative by t of the minimum, from the minimum at t."""
+
+    def start(self, t: float, near: Point) -> FloatArray:  # noqa: ARG002
+        """Parameters of the criterion at t to start from, given another point."""
+        deviance = self.reference.deviance
+        return np.concatenate([cov.from_root(T) for cov, T in zip(deviance.covariances, near.factors, strict=True)])
+
+    def gamma(self, t: float, at: Evaluation) -> FloatArray:  # noqa: ARG002
+        """Standardised fixed effects (p,)."""
+        return at.beta
+
+    @cached_property
+    def origin(self) -> Point:
+        """The unconstrained optimum as a point of the profile."""
+        deviance, at = self.reference.deviance, self.reference.at
+        return self._point(self.estimate, deviance, at, at.beta, slope=0.0, theta=None, converged=True)
+
+    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
+        """Minimise the criterion with the quantity held at t, from a start or from another point."""
+        deviance = self.criterion(t)
+        if deviance.n_theta == 0:
+            at, converged = deviance.evaluate(np.zeros(0)), True
+        else:
+            control = replace(self.reference.control, tolerance=max(TOLERANCE, self.reference.control.tolerance))
+            optimum = minimize(deviance, self.start(t, near) if start is None else start, control)
+            at, converged = optimum.evaluation, optimum.converged
+        slope = self.slope(t, deviance, at)
+        return self._point(t, deviance, at, self.gamma(t, at), slope=slope, theta=at.theta, converged=converged)
+
+    def _point(
+        self,
+        t: float,
+        deviance: ProfiledDeviance,
+        at: Evaluation,
+        gamma: FloatArray,
+        *,
+        slope: float,
+        theta: FloatArray | None,
+        converged: bool,
+    ) -> Point:
+        basis, cross = self.reference.basis, deviance.cross
+        known = deviance.sigma_at(at.theta)
+        sigma = basis.scale * (float(np.sqrt(at.rho2 / deviance.nu)) if known is None else known)
+        factors = [at.factors[cross.order.index(i)] for i in range(len(cross.order))]
+        roots = [sigma * A @ T for A, T in zip(basis.bases, factors, strict=True)]
+        return Point(
+            t=t,
+            excess=at.value - self.reference.at.value,
+            slope=slope,
+            factors=factors,
+            theta=theta,
+            beta=basis.beta_0 + basis.scale * (basis.R_inverse @ gamma),
+            covariances=[root @ root.T for root in roots],
+            sigma=sigma,
+            converged=converged,
+        )
+
+
+class FixedEffect(Target):
+    """
+    A fixed effect, held by maximum likelihood.
+
+    With r the row of R^-1 that belongs to it, the standardised coefficients are gamma = N g + r c / |r|^2 with N
+    orthonormal and orthogonal to r, and c the value in the standardised basis: the columns [X y] become
+    [X N, y - X r c / |r|^2].
+    """
+
+    kind = "fixed"
+
+    def __init__(self, name: str, reference: Reference, index: int) -> None:
+        self.name = name
+        self.reference = reference
+        self.index = index
+        row = reference.basis.R_inverse[index]
+        self._length = float(np.sqrt(row @ row))
+        self._frame = frame_of(row[None])
+
+    @cached_property
+    def estimate(self) -> float:
+        """Estimate by maximum likelihood."""
+        basis = self.reference.basis
+        return float(basis.beta_0[self.index] + basis.scale * (basis.R_inverse[self.index] @ self.reference.at.beta))
+
+    @property
+    def first_step(self) -> float:
+        """Standard error."""
+        return self.reference.basis.scale * self.reference.sigma * self._spread(self.reference.at)
+
+    def value(self, t: float) -> float:
+        """Value, t itself."""
+        return t
+
+    def coordinate(self, value: float) -> float:
+        """Coordinate, the value itself."""
+        return value
+
+    def criterion(self, t: float) -> ProfiledDeviance:
+        """ML deviance with the effect held at t."""
+        p = len(self._frame)
+        K = np.zeros((p, p + 1))
+        K[:-1, :p] = self._frame[1:]
+        K[-1, :p] = -self._held(t) * self._frame[0]
+        K[-1, p] = 1.0
+        return with_border(self.reference.deviance, K)
+
+    def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """
+        Derivative by t.
+
+        At given theta, rho^2 is quadratic in the effect, with its minimum at the generalised least-squares estimate.
+        """
+        free = self.reference.deviance.evaluate(at.theta)
+        distance = self._held(t) - float(self._frame[0] @ free.beta)
+        weight = deviance.nu / at.rho2 if deviance.sigma is None else 1.0 / deviance.sigma**2
+        by_held = 2.0 * weight * distance / (self._spread(free) / self._length) ** 2
+        return by_held / (self._length * self.reference.basis.scale)
+
+    def gamma(self, t: float, at: Evaluation) -> FloatArray:
+        """Standardised fixed effects (p,)."""
+        return np.asarray(self._frame[1:].T @ at.beta + self._frame[0] * self._held(t))
+
+    def _held(self, t: float) -> float:
+        """Coefficient, in the standardised basis, of the direction r / |r|."""
+        basis = self.reference.basis
+        return (t - float(basis.beta_0[self.index])) / (basis.scale * self._length)
+
+    def _spread(self, at: Evaluation) -> float:
+        """Standard error of the effect relative to sigma, in units of the response's scale."""
+        p = len(self._frame)
+        half = lapack.dtrtrs(at.border[:p, :p], self.reference.basis.R_inverse[self.index], lower=1)[0]
+        return float(np.sqrt(half @ half))
+
+
+class Residual(Target):
+    """The residual standard deviation; t is its logarithm."""
+
+    kind = "sd"
+
+    def __init__(self, name: str, reference: Reference) -> None:
+        self.name = name
+        self.reference = reference
+
+    @cached_property
+    def estimate(self) -> float:
+        """Log of the estimate."""
+        return self.coordinate(self.reference.basis.scale * self.reference.sigma)
+
+    @property
+    def first_step(self) -> float:
+        """Standard error of log sigma from the rows that are left when every random effect takes one away."""
+        cross = self.reference.deviance.cross
+        q = sum(k * J for k, J in cross.sizes)
+        return float(1.0 / np.sqrt(2.0 * max(cross.n - cross.p - q, cross.n / 4.0)))
+
+    def value(self, t: float) -> float:
+        """Residual standard deviation."""
+        return float(np.exp(t))
+
+    def coordinate(self, value: float) -> float:
+        """Its logarithm."""
+        return float(np.log(value))
+
+    def criterion(self, t: float) -> ProfiledDeviance:
+        """Deviance with a known residual standard deviation."""
+        return alike(self.reference.deviance, sigma=self.value(t) / self.reference.basis.scale)
+
+    def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """Derivative by log sigma."""
+        return 2.0 * (deviance.nu - at.rho2 * (self.reference.basis.scale / self.value(t)) ** 2)
+
+
+class _RandomEffects(Target):
+    """What targets among the random effects of one term share: its place, and criteria with the term pinned."""
+
+    def __init__(self, parameter: VarianceParameter, reference: Reference) -> None:
+        assert parameter.factor is not None  # noqa: S101 - the residual is a target of its own
+        self.name = parameter.name
+        self.parameter = parameter
+        self.reference = reference
+        self.factor = parameter.factor
+        parts = parts_of(reference.deviance.covariances[self.factor])
+        ends = np.cumsum([part.size for part in parts])
+        self._number = int(np.searchsorted(ends, parameter.effects[0], side="right"))
+        self._parts = parts
+        self._effects = slice(int(ends[self._number]) - parts[self._number].size, int(ends[self._number]))
+        effects = sorted(set(parameter.effects))
+        directions = reference.basis.bases[self.factor][effects, self._effects]
+        self._lengths = np.sqrt((directions**2).sum(axis=1))
+        self._frame = frame_of(directions)
+        cross = reference.deviance.cross
+        self._n_levels = cross.sizes[cross.order.index(self.factor)][1]
+
+    @cached_property
+    def _user_covariance(self) -> FloatArray:
+        """Covariance of the pinned effects at the fit, on the user's scale."""
+        effects = sorted(set(self.parameter.effects))
+        return self.origin_covariances[self.factor][np.ix_(effects, effects)]
+
+    @cached_property
+    def origin_covariances(self) -> list[FloatArray]:
+        """Covariance matrices at the fit on the user's scale."""
+        reference = self.reference
+        covariances = []
+        for i, A in enumerate(reference.basis.bases):
+            T = reference.at.factors[reference.deviance.cross.order.index(i)]
+            root = reference.basis.scale * reference.sigma * A @ T
+            covariances.append(root @ root.T)
+        return covariances
+
+    @cached_property
+    def _noise(self) -> FloatArray:
+        """Sampling variance of the pinned effects of one level if it had been fitted by itself, roughly, shape (l,)."""
+        scale = self.reference.basis.scale * self.reference.sigma * self._lengths
+        return np.asarray(scale**2 * self._n_levels / self.reference.deviance.cross.n)
+
+    def _covariances(self, pinned: Pinned) -> list[Covariance]:
+        """Structures of all factors with this term pinned."""
+        parts = list(self._parts)
+        parts[self._number] = pinned
+        covariances = list(self.reference.deviance.covariances)
+        covariances[self.factor] = pinned if len(parts) == 1 else Stacked(tuple(parts))
+        return covariances
+
+    def _index(self, covariances: list[Covariance]) -> int:
+        """Place of the term's first parameter in theta."""
+        own = covariances[self.factor]
+        before = own.slices[self._number][1].start if isinstance(own, Stacked) else 0
+        return sum(cov.n_theta for cov in covariances[: self.factor]) + int(before)
+
+    def _slope_along(self, pinned: Pinned, direction: FloatArray, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """Derivative of the deviance along a change of the first rows of W, shape (l, r)."""
+        place = deviance.cross.order.index(self.factor)
+        dT = 2.0 * (at.M[place] @ at.factors[place])[self._effects, self._effects]
+        return float(np.sum(dT * pinned.change(direction)))
+
+    def _from_factors(self, covariances: list[Covariance], factors: list[FloatArray]) -> FloatArray:
+        """Parameters nearest to given relative factors."""
+        return np.concatenate([cov.from_root(T) for cov, T in zip(covariances, factors, strict=True)])
+
+
+class StandardDeviation(_RandomEffects):
+    """The standard deviation of a random effect; t is the standard deviation itself."""
+
+    kind = "sd"
+    lower = 0.0
+
+    @cached_property
+    def estimate(self) -> float:
+        """Standard deviation at the fit."""
+        return float(np.sqrt(self._user_covariance[0, 0]))
+
+    @property
+    def first_step(self) -> float:
+        """Standard error in a balanced one-way layout with as many levels and rows."""
+        noise = float(self._noise[0])
+        v = max(self.estimate, np.sqrt(noise))
+        return float((v**2 + noise) / (v * np.sqrt(2.0 * self._n_levels)))
+
+    def value(self, t: float) -> float:
+        """Value, t itself."""
+        return t
+
+    def coordinate(self, value: float) -> float:
+        """Coordinate, the value itself."""
+        return value
+
+    def criterion(self, t: float) -> ProfiledDeviance:
+        """Deviance with the standard deviation held; at zero the effect is left out."""
+        deviance = self.reference.deviance
+        covariances = self._covariances(self._pinned(t))
+        if t == 0.0 or deviance.sigma is not None:
+            return alike(deviance, covariances=covariances, sigma=deviance.sigma)
+        product = t / float(self.reference.basis.scale * self._lengths[0])
+        return TiedDeviance(deviance, covariances, index=self._index(covariances), product=product)
+
+    def _pinned(self, t: float) -> Pinned:
+        if t == 0.0:
+            return Pinned(self._frame, np.zeros((1, 0)))
+        sigma = self.reference.deviance.sigma
+        if sigma is None:
+            return Pinned(self._frame, np.ones((1, 1)))
+        return Pinned(self._frame, np.ones((1, 1)), tau=self._tau(t, sigma))
+
+    def _tau(self, t: float, sigma: float) -> FloatArray:
+        """Relative standard deviation in the frame."""
+        return np.asarray(t / (self.reference.basis.scale * sigma * self._lengths))
+
+    def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """Derivative by t."""
+        if t == 0.0:
+            return np.nan
+        sigma = deviance.sigma_at(at.theta)
+        assert sigma is not None  # noqa: S101 - known, or tied to theta
+        if isinstance(deviance, TiedDeviance):
+            return 2.0 * (deviance.nu - at.rho2 / sigma**2) / t
+        tau = float(self._tau(t, sigma)[0])
+        return self._slope_along(self._pinned(t), np.ones((1, 1)), deviance, at) * tau / t
+
+    def start(self, t: float, near: Point) -> FloatArray:
+        """The other point, with the effect stretched to its new standard deviation."""
+        factors = list(near.factors)
+        own = factors[self.factor]
+        if near.t > 0.0:
+            stretch = self._frame.copy()
+            stretch[0] *= t / near.t
+            own = own.copy()
+            own[self._effects] = np.linalg.solve(self._frame, stretch) @ own[self._effects]
+        elif t > 0.0:
+            column = np.zeros(len(own))
+            column[self._effects] = self._frame[0] * self._tau(t, near.sigma / self.reference.basis.scale)
+            own = np.column_stack([own, column])
+        factors[self.factor] = own
+        return self._from_factors(self._covariances(self._pinned(t)), factors)
+
+
+class Correlation(_RandomEffects):
+    """The correlation of two random effects of a term; t is the angle whose sine it is."""
+
+    kind = "correlation"
+    lower, upper = -np.pi / 2.0, np.pi / 2.0
+
+    @cached_property
+    def estimate(self) -> float:
+        """Angle at the fit; NaN where a variance is zero."""
+        cov = self._user_covariance
+        scale = float(np.sqrt(cov[0, 0] * cov[1, 1]))
+        return self.coordinate(float(np.clip(cov[0, 1] / scale, -1.0, 1.0))) if scale > 0.0 else np.nan
+
+    @property
+    def first_step(self) -> float:
+        """Standard error of a correlation of estimates with sampling noise, at most a quarter of the range."""
+        inflation = 1.0 + self._noise / np.maximum(np.diagonal(self._user_covariance), self._noise / 10.0)
+        return float(min(np.sqrt(np.prod(inflation) / self._n_levels), np.pi / 4.0))
+
+    def value(self, t: float) -> float:
+        """Correlation."""
+        return float(np.sin(t))
+
+    def coordinate(self, value: float) -> float:
+        """Angle."""
+        return float(np.arcsin(value))
+
+    def _pinned(self, t: float) -> Pinned:
+        if abs(t) == self.upper:
+            return Pinned(self._frame, np.array([[1.0], [np.sign(t)]]))
+        return Pinned(self._frame, np.array([[1.0, 0.0], [np.sin(t), np.cos(t)]]))
+
+    def criterion(self, t: float) -> ProfiledDeviance:
+        """Deviance with the correlation held."""
+        deviance = self.reference.deviance
+        return alike(deviance, covariances=self._covariances(self._pinned(t)), sigma=deviance.sigma)
+
+    def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
+        """Derivative by the angle."""
+        if abs(t) == self.upper:
+            return np.nan
+        tau = at.theta[self._index(list(deviance.covariances)) + 1]
+        direction = tau * np.array([[0.0, 0.0], [np.cos(t), -np.sin(t)]])
+        return self._slope_along(self._pinned(t), direction, deviance, at)
+
+    def start(self, t: float, near: Point) -> FloatArray:
+        """The other point's standard deviations, with the new correlation."""
+        return self._from_factors(self._covariances(self._pinned(t)), near.factors)
