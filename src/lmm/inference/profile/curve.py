@@ -12,6 +12,7 @@ Bates, D. M. and Watts, D. G. (1988). Nonlinear Regression Analysis and Its Appl
 
 from __future__ import annotations
 
+import itertools
 from bisect import insort
 from dataclasses import dataclass, field
 
@@ -20,16 +21,16 @@ import numpy as np
 from lmm.inference.profile.targets import Point, Target
 from lmm.linalg import FloatArray
 
-# A Newton correction of t below this share of its distance from the estimate needs no further evaluation: its error is
-# of the order of the square.
-CLOSE = 1e-5
-# Share of a bracket that a new point keeps away from its ends.
-MARGIN = 0.02
-# Most solves for one limit, and the factor by which a step without a bracket may lengthen the distance.
-MOST_SOLVES, REACH = 60, 4.0
-# Distance from the estimate, in first steps, beyond which an end counts as open.
-FARTHEST = 1e8
-# Excess below which a criterion counts as lower than that of the fit, and zeta as a step back.
+# A correction of t below this share of its distance from the estimate needs no further evaluation: the error of the
+# interpolation that gives it is of the order of the square, and small there.
+CLOSE = 1e-4
+# Points that a guess goes by, and how far apart they are in zeta.
+NODES, APART = 3, 0.2
+# Most fits for one limit; every so many of them halve the bracket, whatever the interpolation says.
+MOST_SOLVES, PATIENCE = 60, 5
+# Factor by which a step without a bracket may lengthen the distance from the estimate.
+REACH = 4.0
+# Excess below which a criterion counts as lower than that of the fit, and zeta as turning back.
 LOWER, BACK = 1e-6, 1e-4
 
 
@@ -76,17 +77,16 @@ class Curve:
         return point
 
     def _extrapolated(self, t: float, near: Point) -> FloatArray | None:
-        """Parameters at t on the line through the nearest points; None where there are none to go by."""
+        """Parameters at t on the parabola through the nearest points; None where there are too few."""
         if near.theta is None:
             return None
-        others = [p for p in self.points if p is not near and p.theta is not None and len(p.theta) == len(near.theta)]
-        if not others:
+        nodes = [p for p in self.points if p.theta is not None and len(p.theta) == len(near.theta)]
+        nodes = sorted(nodes, key=lambda p: abs(p.t - t))[:NODES]
+        ts = np.array([p.t for p in nodes])
+        if np.abs(ts - t).min() > np.ptp(ts):
             return None
-        other = min(others, key=lambda point: abs(point.t - near.t))
-        share = (t - near.t) / (near.t - other.t)
-        if not -1.0 <= share <= 1.0 or other.theta is None:
-            return None
-        return np.asarray(near.theta + share * (near.theta - other.theta))
+        weights = [np.prod((t - np.delete(ts, i)) / (ts[i] - np.delete(ts, i))) for i in range(len(ts))]
+        return np.asarray(weights @ np.array([p.theta for p in nodes]))
 
     def limit(self, z: float, side: int) -> Limit:
         """Root of zeta = side z, on the side -1 (below the estimate) or 1 (above)."""
@@ -97,28 +97,36 @@ class Curve:
 
     def _search(self, z: float, side: int) -> Limit:
         target = self.target
-        origin = target.estimate
         edge = target.lower if side < 0 else target.upper
-        if origin == edge:
-            return Limit(edge)
-        if np.isfinite(edge) and self.at(edge).excess <= z**2:
-            return Limit(edge, "edge")
+        reason = target.boundless(z)
+        if reason or target.estimate == edge:
+            return Limit(edge, reason)
         inner, outer = self._bracket(z, side)
-        for _ in range(MOST_SOLVES):
-            t = self._propose(z, side, inner, outer)
-            if abs(t - origin) > FARTHEST * target.first_step:
-                break
+        for trial in range(MOST_SOLVES):
+            # Halfway first: a better start for the root, and a look at what lies between.
+            halfway = inner.excess < (z / 4.0) ** 2
+            bisect = trial % PATIENCE == PATIENCE - 1
+            t = self._propose(z / 2.0 if halfway else z, side, inner, outer, bisect=bisect)
+            if abs(t - target.estimate) > target.farthest:
+                return Limit(side * np.inf, self._never_reached(inner))
+            if side * t >= side * edge:
+                t = edge
             point = self.at(t)
-            error = z - np.sqrt(max(point.excess, 0.0))
-            rate = side * point.slope / (2.0 * np.sqrt(max(point.excess, 1e-300)))
-            correction = error / rate if rate > 0.0 else np.inf
-            if abs(correction) <= CLOSE * abs(t - origin):
-                return Limit(t + side * correction)
-            if error > 0.0:
+            if point.excess <= z**2:
+                if t == edge:
+                    return Limit(edge, self._never_reached(point))
                 inner = point
             else:
                 outer = point
-        return Limit(side * np.inf, "open")
+            root = self._interpolated(side * z)
+            if not halfway and abs(root - t) <= CLOSE * abs(t - target.estimate):
+                return Limit(root)
+        return Limit(inner.t, f"not found within {MOST_SOLVES} fits; the value is the last one known to lie inside")
+
+    def _never_reached(self, point: Point) -> str:
+        """Why a limit is open."""
+        zeta, value = self.zeta(point), self.target.value(point.t)
+        return f"the profile does not reach the cutoff: zeta is {zeta:.3f} at {value:.4g}"
 
     def _bracket(self, z: float, side: int) -> tuple[Point, Point | None]:
         """Outermost known point before zeta first exceeds z, and the point where it does."""
@@ -131,40 +139,67 @@ class Curve:
             inner = point
         return inner, None
 
-    def _propose(self, z: float, side: int, inner: Point, outer: Point | None) -> float:
-        """Next t to try: by inverse interpolation of t in zeta, within the bracket."""
+    def _propose(self, z: float, side: int, inner: Point, outer: Point | None, *, bisect: bool) -> float:
+        """Next t to try for zeta = side z: by interpolation of t in zeta, within the bracket."""
         origin, step = self.target.estimate, self.target.first_step
-        distances, zetas, rates = [], [], []
-        for point in (inner, outer):
-            if point is None:
-                continue
-            d, zeta = side * (point.t - origin), float(np.sqrt(max(point.excess, 0.0)))
-            distances.append(d)
-            zetas.append(zeta)
-            rates.append(step if d == 0.0 else 2.0 * zeta / (side * point.slope) if point.slope else np.nan)
-        d, rate = distances[0], rates[0]
-        if not (np.isfinite(rate) and rate > 0.0):
-            rate = max(d, step)
-        newton = d + (z - zetas[0]) * rate
+        low = side * (inner.t - origin)
+        guess = side * (self._interpolated(side * z) - origin)
         if outer is None:
-            return origin + side * min(newton, REACH * max(d, step))
-        low, high = distances
-        guess = newton
-        if np.isfinite(rates[1]) and rates[1] > 0.0:
-            guess = _hermite(z, zetas, distances, [rate, rates[1]])
-        margin = MARGIN * (high - low)
-        if not low + margin <= guess <= high - margin:
-            guess = low + (high - low) * (z - zetas[0]) / (zetas[1] - zetas[0])
-        return origin + side * float(np.clip(guess, low + margin, high - margin))
+            reach = REACH * max(low, step)
+            return origin + side * (min(guess, reach) if guess > low else low + step)
+        high = side * (outer.t - origin)
+        if bisect or not low < guess < high:
+            guess = (low + high) / 2.0
+        return origin + side * guess
+
+    def _interpolated(self, zeta: float) -> float:
+        """T at zeta on the polynomial through the nearest points, with their slopes."""
+        nodes: list[tuple[float, float, float]] = []
+        for point in sorted(self.points, key=lambda p: abs(self.zeta(p) - zeta)):
+            z = self.zeta(point)
+            # Points that nearly coincide would only magnify each other's rounding errors.
+            if np.isfinite(point.slope) and all(abs(z - other) > APART for other, _, _ in nodes):
+                nodes.append((z, point.t, 2.0 * z / point.slope if point.slope else np.nan))
+        if len(nodes) == 1:
+            return self.target.estimate + zeta * self.target.first_step
+        return _hermite(zeta, nodes[:NODES])
 
 
-def _hermite(z: float, zetas: list[float], values: list[float], rates: list[float]) -> float:
-    """Cubic through two points with their derivatives, at z."""
-    h = zetas[1] - zetas[0]
-    s = (z - zetas[0]) / h
-    left, right = values[0], values[1]
-    return float(
-        left * (1.0 + 2.0 * s) * (1.0 - s) ** 2
-        + right * s**2 * (3.0 - 2.0 * s)
-        + h * s * (1.0 - s) * (rates[0] * (1.0 - s) - rates[1] * s)
-    )
+    def irregularities(self) -> list[str]:
+        """What a reader must know of the profile besides its limits, in sentences."""
+        target, said = self.target, []
+        lowest = min((point.excess for point in self.points), default=0.0)
+        if lowest < -LOWER:
+            where = min(self.points, key=lambda point: point.excess)
+            said.append(
+                f"the criterion is lower by {-lowest:.3g} at {target.value(where.t):.6g} than at the fit, which is "
+                "not the global optimum: fit again from other starting values (start=), and profile that fit"
+            )
+        inside = [point for point in self.points if point.excess >= -LOWER]
+        for one, other in itertools.pairwise(inside):
+            if self.zeta(other) < self.zeta(one) - BACK:
+                between = f"{target.value(one.t):.4g} and {target.value(other.t):.4g}"
+                said.append(
+                    f"the profile is not monotone: zeta goes back between {between}, so the criterion has a second "
+                    "minimum; the limits are those next to the estimate as far as the points of the profile show"
+                )
+        unsettled = [f"{target.value(point.t):.4g}" for point in self.points if not point.converged]
+        if unsettled:
+            said.append(f"the optimiser did not settle at {', '.join(unsettled)}")
+        return said
+
+
+def _hermite(x: float, nodes: list[tuple[float, float, float]]) -> float:
+    """Polynomial through nodes (place, value, derivative or NaN) at x, by divided differences."""
+    places = [place for place, _, rate in nodes for _ in range(1 + bool(np.isfinite(rate)))]
+    column = [value for _, value, rate in nodes for _ in range(1 + bool(np.isfinite(rate)))]
+    rates = {place: rate for place, _, rate in nodes}
+    total, product = column[0], 1.0
+    for order in range(1, len(places)):
+        gaps = [places[i + order] - places[i] for i in range(len(places) - order)]
+        column = [
+            (column[i + 1] - column[i]) / gap if gap else rates[places[i]] for i, gap in enumerate(gaps)
+        ]
+        product *= x - places[order - 1]
+        total += column[0] * product
+    return total

@@ -22,11 +22,13 @@ from lmm.inference.parameters import VarianceParameter
 from lmm.inference.profile.criteria import TiedDeviance, alike, with_border
 from lmm.inference.profile.pinned import Pinned, frame_of, parts_of
 from lmm.linalg import FloatArray
-from lmm.optimize import Control, minimize
+from lmm.optimize import Control, find_optimum
 from lmm.standardize import Basis
 
-# Promised decrease of the deviance at which a point of a profile counts as found.
-TOLERANCE = 1e-11
+
+
+# Standard deviations count as infinite, or zero, when they are larger or smaller than the estimate by e to this power.
+FARTHEST = 15.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Reference:
     at : Evaluation
     basis : Basis
     control : Control
+        When the search for a point of a profile stops.
     """
 
     deviance: ProfiledDeviance
@@ -98,6 +101,8 @@ class Target(ABC):
     kind : {"fixed", "sd", "correlation"}
     lower, upper : float
         Ends of the range of t.
+    farthest : float
+        Distance of t from the estimate beyond which the search for a limit gives up.
     """
 
     name: str
@@ -105,6 +110,7 @@ class Target(ABC):
     kind: str
     lower: float = -np.inf
     upper: float = np.inf
+    farthest: float = FARTHEST
 
     @property
     @abstractmethod
@@ -132,6 +138,10 @@ class Target(ABC):
     def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
         """Derivative by t of the minimum, from the minimum at t."""
 
+    def boundless(self, z: float) -> str:  # noqa: ARG002
+        """Why every value is within z, in words; empty where that is not known."""
+        return ""
+
     def start(self, t: float, near: Point) -> FloatArray:  # noqa: ARG002
         """Parameters of the criterion at t to start from, given another point."""
         deviance = self.reference.deviance
@@ -145,7 +155,10 @@ class Target(ABC):
     def origin(self) -> Point:
         """The unconstrained optimum as a point of the profile."""
         deviance, at = self.reference.deviance, self.reference.at
-        return self._point(self.estimate, deviance, at, at.beta, slope=0.0, theta=None, converged=True)
+        point = self._point(self.estimate, deviance, at, at.beta, slope=0.0, theta=None, converged=True)
+        if not self.lower < self.estimate < self.upper:
+            return point
+        return replace(point, theta=self.start(self.estimate, point))
 
     def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
         """Minimise the criterion with the quantity held at t, from a start or from another point."""
@@ -153,8 +166,7 @@ class Target(ABC):
         if deviance.n_theta == 0:
             at, converged = deviance.evaluate(np.zeros(0)), True
         else:
-            control = replace(self.reference.control, tolerance=max(TOLERANCE, self.reference.control.tolerance))
-            optimum = minimize(deviance, self.start(t, near) if start is None else start, control)
+            optimum = find_optimum(deviance, self.start(t, near) if start is None else start, self.reference.control)
             at, converged = optimum.evaluation, optimum.converged
         slope = self.slope(t, deviance, at)
         return self._point(t, deviance, at, self.gamma(t, at), slope=slope, theta=at.theta, converged=converged)
@@ -198,6 +210,7 @@ class FixedEffect(Target):
     """
 
     kind = "fixed"
+    farthest = np.inf
 
     def __init__(self, name: str, reference: Reference, index: int) -> None:
         self.name = name
@@ -371,85 +384,143 @@ class _RandomEffects(Target):
 
 
 class StandardDeviation(_RandomEffects):
-    """The standard deviation of a random effect; t is the standard deviation itself."""
+    """
+    The standard deviation v of a random effect; t = log(v^2 + c) / 2.
+
+    With c the sampling variance of the effect of one level, v^2 + c is what the data show directly: in a balanced
+    one-way layout the mean square between levels. So t is as good for small v, where the criterion depends on v^2, as
+    log v is for large.
+    """
 
     kind = "sd"
-    lower = 0.0
+
+    @cached_property
+    def lower(self) -> float:
+        """Coordinate of a standard deviation of zero."""
+        return self.coordinate(0.0)
 
     @cached_property
     def estimate(self) -> float:
-        """Standard deviation at the fit."""
-        return float(np.sqrt(self._user_covariance[0, 0]))
+        """Coordinate of the standard deviation at the fit."""
+        return self.coordinate(float(np.sqrt(self._user_covariance[0, 0])))
 
     @property
     def first_step(self) -> float:
-        """Standard error in a balanced one-way layout with as many levels and rows."""
-        noise = float(self._noise[0])
-        v = max(self.estimate, np.sqrt(noise))
-        return float((v**2 + noise) / (v * np.sqrt(2.0 * self._n_levels)))
+        """Standard error of t in a balanced one-way layout with as many levels and rows."""
+        return float(1.0 / np.sqrt(2.0 * self._n_levels))
 
     def value(self, t: float) -> float:
-        """Value, t itself."""
-        return t
+        """Standard deviation."""
+        return float(np.sqrt(max(np.exp(2.0 * t) - self._noise[0], 0.0))) if t > self.lower else 0.0
 
     def coordinate(self, value: float) -> float:
-        """Coordinate, the value itself."""
-        return value
+        """Half the log of the variance plus its noise."""
+        return float(0.5 * np.log(value**2 + self._noise[0]))
+
+    @cached_property
+    def without(self) -> Point:
+        """The fit without the effect."""
+        return super().solve(self.lower, self.origin)
+
+    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
+        """Minimise the criterion with the standard deviation held at t, from a start or from another point."""
+        return super().solve(t, near, start) if t > self.lower else self.without
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """Deviance with the standard deviation held; at zero the effect is left out."""
         deviance = self.reference.deviance
         covariances = self._covariances(self._pinned(t))
-        if t == 0.0 or deviance.sigma is not None:
+        v = self.value(t)
+        if v == 0.0 or deviance.sigma is not None:
             return alike(deviance, covariances=covariances, sigma=deviance.sigma)
-        product = t / float(self.reference.basis.scale * self._lengths[0])
+        product = v / float(self.reference.basis.scale * self._lengths[0])
         return TiedDeviance(deviance, covariances, index=self._index(covariances), product=product)
 
     def _pinned(self, t: float) -> Pinned:
-        if t == 0.0:
+        v, sigma = self.value(t), self.reference.deviance.sigma
+        if v == 0.0:
             return Pinned(self._frame, np.zeros((1, 0)))
-        sigma = self.reference.deviance.sigma
         if sigma is None:
             return Pinned(self._frame, np.ones((1, 1)))
-        return Pinned(self._frame, np.ones((1, 1)), tau=self._tau(t, sigma))
+        return Pinned(self._frame, np.ones((1, 1)), tau=self._tau(v, sigma))
 
-    def _tau(self, t: float, sigma: float) -> FloatArray:
+    def _tau(self, v: float, sigma: float) -> FloatArray:
         """Relative standard deviation in the frame."""
-        return np.asarray(t / (self.reference.basis.scale * sigma * self._lengths))
+        return np.asarray(v / (self.reference.basis.scale * sigma * self._lengths))
 
     def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
         """Derivative by t."""
-        if t == 0.0:
+        v = self.value(t)
+        if v == 0.0:
             return np.nan
         sigma = deviance.sigma_at(at.theta)
         assert sigma is not None  # noqa: S101 - known, or tied to theta
         if isinstance(deviance, TiedDeviance):
-            return 2.0 * (deviance.nu - at.rho2 / sigma**2) / t
-        tau = float(self._tau(t, sigma)[0])
-        return self._slope_along(self._pinned(t), np.ones((1, 1)), deviance, at) * tau / t
+            by_log = 2.0 * (deviance.nu - at.rho2 / sigma**2)
+        else:
+            tau = self._tau(v, sigma)
+            by_log = self._slope_along(self._pinned(t), tau[:, None], deviance, at)
+        return by_log * (1.0 + float(self._noise[0]) / v**2)
 
     def start(self, t: float, near: Point) -> FloatArray:
         """The other point, with the effect stretched to its new standard deviation."""
+        v, old = self.value(t), self.value(near.t)
         factors = list(near.factors)
         own = factors[self.factor]
-        if near.t > 0.0:
+        if old > 0.0:
             stretch = self._frame.copy()
-            stretch[0] *= t / near.t
+            stretch[0] *= v / old
             own = own.copy()
             own[self._effects] = np.linalg.solve(self._frame, stretch) @ own[self._effects]
-        elif t > 0.0:
+        elif v > 0.0:
             column = np.zeros(len(own))
-            column[self._effects] = self._frame[0] * self._tau(t, near.sigma / self.reference.basis.scale)
+            column[self._effects] = self._frame[0] * self._tau(v, near.sigma / self.reference.basis.scale)
             own = np.column_stack([own, column])
         factors[self.factor] = own
         return self._from_factors(self._covariances(self._pinned(t)), factors)
 
 
 class Correlation(_RandomEffects):
-    """The correlation of two random effects of a term; t is the angle whose sine it is."""
+    """
+    The correlation of two random effects of a term; t is the angle whose sine it is.
+
+    Any correlation goes with a standard deviation of zero, so no profile rises above the fit without one of the two.
+
+    Parameters
+    ----------
+    parameter : VarianceParameter
+    reference : Reference
+    deviations : tuple of StandardDeviation
+        Of the two effects.
+    """
 
     kind = "correlation"
     lower, upper = -np.pi / 2.0, np.pi / 2.0
+
+    def __init__(
+        self, parameter: VarianceParameter, reference: Reference, deviations: tuple[StandardDeviation, StandardDeviation]
+    ) -> None:
+        super().__init__(parameter, reference)
+        self.deviations = deviations
+
+    @cached_property
+    def dispensable(self) -> StandardDeviation:
+        """The one of the two effects that the criterion misses less."""
+        return min(self.deviations, key=lambda deviation: deviation.without.excess)
+
+    def boundless(self, z: float) -> str:
+        """Whether the fit without one of the effects is within z."""
+        without = self.dispensable.without
+        if without.excess > z**2:
+            return ""
+        zeta = np.sqrt(max(without.excess, 0.0))
+        return f"the fit without {self.dispensable.name} (zeta {zeta:.3f}) is within the cutoff, with any correlation"
+
+    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
+        """Minimise the criterion with the correlation held at t, from a start or from another point."""
+        point = super().solve(t, near, start)
+        without = self.dispensable.without
+        return point if point.excess < without.excess else replace(without, t=t, theta=None)
 
     @cached_property
     def estimate(self) -> float:
