@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from lmm.standardize import Basis
 from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
+    from lmm.inference.profile import Curves, ProfileResult, Workers
     from lmm.summary import Summary
 
 
@@ -488,6 +490,80 @@ class FittedModel:
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def profile(
+        self,
+        which: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.95,
+        criterion: str | None = None,
+        workers: Workers = 1,
+        progress: bool = False,
+    ) -> ProfileResult:
+        """
+        Profile likelihood of fixed effects, standard deviations and correlations, and the limits that follow.
+
+        Each parameter is held at several values and the criterion minimised over all others, with exact gradients. The
+        limits are where the likelihood ratio test of the value has the given level: roots found on the profile, not
+        read off an interpolation.
+
+        Parameters
+        ----------
+        which : str or sequence of str, optional
+            Names of the parameters, all where None: coefficients, and the variance parameters by the names
+            ``"Group"``, ``"Group.effect"`` (a standard deviation), ``"Group.effect.effect"`` (a correlation) and
+            ``"Residual"``.
+        level : float
+            Confidence level of the limits.
+        criterion : {None, "ml", "reml"}
+            What is profiled for variance parameters: the criterion of the fit, the deviance (as lme4 does for every
+            fit) or the REML criterion. Fixed effects are profiled by maximum likelihood: the restricted likelihood
+            does not contain them.
+        workers : int or callable
+            Number of processes among which the parameters are divided, or a function like ``map``.
+        progress : bool
+            Show a progress bar; needs the package tqdm.
+
+        Returns
+        -------
+        ProfileResult
+            With `conf_int`, `table`, `zeta`, `plot` and `notes`. What has been computed is kept by the model, so that
+            asking again costs nothing.
+
+        Raises
+        ------
+        ArgumentError
+            When an argument is not one of those.
+
+        Warns
+        -----
+        LMMWarning
+            When a profile has a second minimum, or one that is lower than the fit.
+
+        References
+        ----------
+        Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4.
+        Journal of Statistical Software 67(1), section 5.1.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
+        >>> fit.profile(["Days", "Subject.Intercept.Days"]).conf_int().round(3)
+                                lower   upper
+        Days                    7.359  13.576
+        Subject.Intercept.Days -0.481   0.685
+        """
+        from lmm.inference.profile import profile  # noqa: PLC0415 - most fits are not profiled
+
+        return profile(self, which, level=level, criterion=criterion, workers=workers, progress=progress)
+
+    @cached_property
+    def profile_curves(self) -> Curves:
+        """Profiles that have been computed, kept for later."""
+        from lmm.inference.profile import Curves  # noqa: PLC0415 - most fits are not profiled
+
+        return Curves(self)
 
     def structure(self) -> Structure:
         """

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lmm.errors import ArgumentError
 from lmm.inference.profile.targets import Point, Target
 from lmm.linalg import FloatArray
 
@@ -30,6 +31,8 @@ NODES, APART = 3, 0.2
 MOST_SOLVES, PATIENCE = 60, 5
 # Factor by which a step without a bracket may lengthen the distance from the estimate.
 REACH = 4.0
+# Distance in zeta of the points that a picture goes by, and one over which its slope is constant.
+SPACING, SHORT = 0.5, 1e-3
 # Excess below which a criterion counts as lower than that of the fit, and zeta as turning back.
 LOWER, BACK = 1e-6, 1e-4
 
@@ -62,16 +65,38 @@ class Curve:
         if not self.points and np.isfinite(self.target.estimate):
             self.points.append(self.target.origin)
 
+    @property
+    def estimate(self) -> float:
+        """Where the profile has its minimum, on the user's scale; NaN where the criterion does not depend on it."""
+        t = self.target.estimate
+        return self.target.value(t) if np.isfinite(t) else np.nan
+
+    def take(self, other: Curve) -> None:
+        """Take over the points and limits of the same curve, found elsewhere."""
+        self.points, self._limits = other.points, other._limits
+
+    def value_at(self, limit: Limit) -> float:
+        """Limit on the user's scale."""
+        return self.target.value(limit.t) if np.isfinite(limit.t) else limit.t
+
+    def held_at(self, value: float) -> Point:
+        """Point with the quantity held at a value on the user's scale."""
+        low, high = self.target.range
+        if not low <= value <= high:
+            raise ArgumentError(f"{self.target.name!r} must lie between {low:.3g} and {high:.3g}; got {value:g}")
+        return self.at(self.target.coordinate(value))
+
     def zeta(self, point: Point) -> float:
         """Signed root of the excess."""
-        return float(np.sign(point.t - self.target.estimate) * np.sqrt(max(point.excess, 0.0)))
+        side = np.sign(point.t - self.target.estimate) if np.isfinite(self.target.estimate) else 1.0
+        return float(side * np.sqrt(max(point.excess, 0.0)))
 
     def at(self, t: float) -> Point:
         """Point at t, kept for later."""
         known = next((point for point in self.points if point.t == t), None)
         if known is not None:
             return known
-        near = min(self.points, key=lambda point: abs(point.t - t))
+        near = min(self.points, key=lambda point: abs(point.t - t), default=self.target.origin)
         point = self.target.solve(t, near, self._extrapolated(t, near))
         insort(self.points, point, key=lambda p: p.t)
         return point
@@ -164,6 +189,33 @@ class Curve:
             return self.target.estimate + zeta * self.target.first_step
         return _hermite(zeta, nodes[:NODES])
 
+    def cover(self, z: float) -> None:
+        """Have points no farther apart than `SPACING` in zeta, out to z on both sides or to the ends."""
+        for side in (-1, 1):
+            end = self.limit(z, side).t
+            if np.isfinite(end) and end not in {point.t for point in self.points}:
+                self.at(end)
+        reached = [self.zeta(point) for point in self.points]
+        low, high = max(min(reached), -z), min(max(reached), z)
+        for zeta in np.linspace(low, high, int(np.ceil((high - low) / SPACING)) + 1):
+            if min(abs(zeta - self.zeta(point)) for point in self.points) > SPACING / 2.0:
+                self.at(float(np.clip(self._interpolated(zeta), self.target.lower, self.target.upper)))
+
+    def path(self, z: float, n: int = 201) -> tuple[FloatArray, FloatArray]:
+        """Values and their zeta, shapes (n,), along the profile between zeta = -z and z: what a picture shows."""
+        from scipy.interpolate import CubicHermiteSpline, PchipInterpolator  # noqa: PLC0415 - pictures only
+
+        self.cover(z)
+        points = [point for point in self.points if abs(self.zeta(point)) <= z * (1.0 + APART)]
+        ts, zetas = np.array([p.t for p in points]), np.array([self.zeta(p) for p in points])
+        rates = PchipInterpolator(ts, zetas).derivative()(ts)
+        for i, point in enumerate(points):
+            if zetas[i] == 0.0 and 0 < i < len(points) - 1:
+                rates[i] = 2.0 * SHORT / (self._interpolated(SHORT) - self._interpolated(-SHORT))
+            elif zetas[i] != 0.0 and np.isfinite(point.slope):
+                rates[i] = point.slope / (2.0 * zetas[i])
+        t = np.linspace(ts[0], ts[-1], n)
+        return np.array([self.target.value(x) for x in t]), CubicHermiteSpline(ts, zetas, rates)(t)
 
     def irregularities(self) -> list[str]:
         """What a reader must know of the profile besides its limits, in sentences."""
@@ -197,9 +249,7 @@ def _hermite(x: float, nodes: list[tuple[float, float, float]]) -> float:
     total, product = column[0], 1.0
     for order in range(1, len(places)):
         gaps = [places[i + order] - places[i] for i in range(len(places) - order)]
-        column = [
-            (column[i + 1] - column[i]) / gap if gap else rates[places[i]] for i, gap in enumerate(gaps)
-        ]
+        column = [(column[i + 1] - column[i]) / gap if gap else rates[places[i]] for i, gap in enumerate(gaps)]
         product *= x - places[order - 1]
         total += column[0] * product
     return total

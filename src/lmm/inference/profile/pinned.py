@@ -143,7 +143,7 @@ def parts_of(covariance: Covariance) -> list[Covariance]:
 
 
 def frame_of(directions: FloatArray) -> FloatArray:
-    """Square matrix whose first rows are the directions, scaled to length 1, and whose others are orthogonal to them."""
-    rows, k = directions.shape
+    """Square matrix whose first rows are the directions, at length 1, and whose others are orthogonal to them."""
+    rows = len(directions)
     unit = directions / np.sqrt((directions**2).sum(axis=1))[:, None]
     return np.vstack([unit, np.linalg.qr(unit.T, mode="complete")[0][:, rows:].T])

@@ -26,7 +26,6 @@ from lmm.optimize import Control, find_optimum
 from lmm.standardize import Basis
 
 
-
 # Standard deviations count as infinite, or zero, when they are larger or smaller than the estimate by e to this power.
 FARTHEST = 15.0
 
@@ -99,6 +98,8 @@ class Target(ABC):
     name : str
     reference : Reference
     kind : {"fixed", "sd", "correlation"}
+    range : tuple of (float, float)
+        Values that it can have.
     lower, upper : float
         Ends of the range of t.
     farthest : float
@@ -108,6 +109,7 @@ class Target(ABC):
     name: str
     reference: Reference
     kind: str
+    range: tuple[float, float] = (-np.inf, np.inf)
     lower: float = -np.inf
     upper: float = np.inf
     farthest: float = FARTHEST
@@ -280,6 +282,7 @@ class Residual(Target):
     """The residual standard deviation; t is its logarithm."""
 
     kind = "sd"
+    range = (np.finfo(float).tiny, np.inf)
 
     def __init__(self, name: str, reference: Reference) -> None:
         self.name = name
@@ -393,6 +396,7 @@ class StandardDeviation(_RandomEffects):
     """
 
     kind = "sd"
+    range = (0.0, np.inf)
 
     @cached_property
     def lower(self) -> float:
@@ -449,11 +453,15 @@ class StandardDeviation(_RandomEffects):
         return np.asarray(v / (self.reference.basis.scale * sigma * self._lengths))
 
     def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
-        """Derivative by t."""
+        """Derivative by t; at zero that by the variance, where the effect has no others to correlate with."""
         v = self.value(t)
-        if v == 0.0:
-            return np.nan
         sigma = deviance.sigma_at(at.theta)
+        if v == 0.0:
+            if len(self._frame) > 1:
+                return np.nan
+            sigma = float(np.sqrt(at.rho2 / deviance.nu)) if sigma is None else sigma
+            M = at.M[deviance.cross.order.index(self.factor)][self._effects, self._effects]
+            return float(2.0 * self._noise[0] * M[0, 0] * self._tau(1.0, sigma)[0] ** 2)
         assert sigma is not None  # noqa: S101 - known, or tied to theta
         if isinstance(deviance, TiedDeviance):
             by_log = 2.0 * (deviance.nu - at.rho2 / sigma**2)
@@ -495,10 +503,14 @@ class Correlation(_RandomEffects):
     """
 
     kind = "correlation"
+    range = (-1.0, 1.0)
     lower, upper = -np.pi / 2.0, np.pi / 2.0
 
     def __init__(
-        self, parameter: VarianceParameter, reference: Reference, deviations: tuple[StandardDeviation, StandardDeviation]
+        self,
+        parameter: VarianceParameter,
+        reference: Reference,
+        deviations: tuple[StandardDeviation, StandardDeviation],
     ) -> None:
         super().__init__(parameter, reference)
         self.deviations = deviations
