@@ -49,7 +49,7 @@ class Pinned:
     @property
     def size(self) -> int:
         """Number k of random effects per level."""
-        return len(self.frame)
+        return int(self.frame.shape[0])
 
     @property
     def n_tau(self) -> int:
@@ -60,7 +60,7 @@ class Pinned:
     def n_theta(self) -> int:
         """Number of parameters."""
         rows, columns = self.shape.shape
-        return self.n_tau + (self.size - rows) * columns + self._rest.n_theta
+        return int(self.n_tau + (self.size - rows) * columns + self._rest.n_theta)
 
     @cached_property
     def _rest(self) -> Unstructured:
@@ -70,7 +70,7 @@ class Pinned:
     @cached_property
     def _inverse(self) -> FloatArray:
         """B, shape (k, k)."""
-        return np.linalg.inv(self.frame)
+        return np.asarray(np.linalg.inv(self.frame), dtype=np.float64)
 
     @cached_property
     def tangents(self) -> FloatArray:
@@ -98,7 +98,7 @@ class Pinned:
     @cached_property
     def vanishing(self) -> BoolArray:
         """Columns of the effects that are not pinned, shape (k,)."""
-        return np.arange(self.size) >= self.shape.shape[1]
+        return np.asarray(np.arange(self.size) >= self.shape.shape[1])
 
     @cached_property
     def _fixed(self) -> FloatArray:

@@ -1,10 +1,9 @@
 """
-What is profiled: a fixed effect, the residual standard deviation, or a standard deviation or correlation of random
-effects. A target knows the criterion in which it is held at a value, where to start, and, from the envelope theorem,
-the slope of the profile.
+What is profiled: fixed effects, standard deviations and correlations.
 
-Targets move along a coordinate t in which the profile is smooth: the value itself for fixed effects and standard
-deviations of random effects, log sigma, and the angle whose sine is a correlation.
+A target knows the criterion in which it is held at a value, where to start, and, from the envelope theorem, the slope
+of the profile. It moves along a coordinate t in which the profile is smooth and close to a straight line: the value itself
+for fixed effects, logarithms for standard deviations, the angle whose sine is a correlation.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from lmm.inference.profile.pinned import Pinned, frame_of, parts_of
 from lmm.linalg import FloatArray
 from lmm.optimize import Control, find_optimum
 from lmm.standardize import Basis
-
 
 # Standard deviations count as infinite, or zero, when they are larger or smaller than the estimate by e to this power.
 FARTHEST = 15.0
@@ -100,8 +98,6 @@ class Target(ABC):
     kind : {"fixed", "sd", "correlation"}
     range : tuple of (float, float)
         Values that it can have.
-    lower, upper : float
-        Ends of the range of t.
     farthest : float
         Distance of t from the estimate beyond which the search for a limit gives up.
     """
@@ -110,9 +106,17 @@ class Target(ABC):
     reference: Reference
     kind: str
     range: tuple[float, float] = (-np.inf, np.inf)
-    lower: float = -np.inf
-    upper: float = np.inf
     farthest: float = FARTHEST
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the range of t."""
+        return -np.inf
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the range of t."""
+        return np.inf
 
     @property
     @abstractmethod
@@ -504,7 +508,6 @@ class Correlation(_RandomEffects):
 
     kind = "correlation"
     range = (-1.0, 1.0)
-    lower, upper = -np.pi / 2.0, np.pi / 2.0
 
     def __init__(
         self,
@@ -514,6 +517,16 @@ class Correlation(_RandomEffects):
     ) -> None:
         super().__init__(parameter, reference)
         self.deviations = deviations
+
+    @property
+    def lower(self) -> float:
+        """Angle of a correlation of -1."""
+        return -np.pi / 2.0
+
+    @property
+    def upper(self) -> float:
+        """Angle of a correlation of 1."""
+        return np.pi / 2.0
 
     @cached_property
     def dispensable(self) -> StandardDeviation:
