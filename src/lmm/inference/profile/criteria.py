@@ -84,7 +84,7 @@ class TiedDeviance(ProfiledDeviance):
         residual = np.append(-at.beta, 1.0)
         sensitivity = np.empty(self.n_theta)
         for place, (t, E) in enumerate(zip(self.cross.order, self.cross.by_block(at.E_1, at.E_T), strict=True)):
-            g = np.tensordot(residual, E, axes=1)
+            g = (residual @ E.reshape(len(E), -1)).reshape(E.shape[1:])
             dT = 2.0 * g @ g.T @ at.factors[place]
             sensitivity[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
         return sensitivity / self.sigma_at(at.theta) ** 2

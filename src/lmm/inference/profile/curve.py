@@ -25,6 +25,8 @@ from lmm.linalg import FloatArray
 # A correction of t below this share of its distance from the estimate needs no further evaluation: the error of the
 # interpolation that gives it is of the order of the square, and small there.
 CLOSE = 1e-4
+# A larger one, up to the first of these shares, needs none when one point less would change it by less than the second.
+NEAR, SAFE = 0.02, 1e-8
 # Points that a guess goes by, and how far apart they are in zeta.
 NODES, APART = 3, 0.2
 # Most fits for one limit; every so many of them halve the bracket, whatever the interpolation says.
@@ -144,9 +146,30 @@ class Curve:
             else:
                 outer = point
             root = self._interpolated(side * z)
-            if not halfway and abs(root - t) <= CLOSE * abs(t - target.estimate):
-                return Limit(root)
+            if not halfway and self._is_settled(root, point, side * z):
+                if self._is_confirmed(point):
+                    return Limit(root)
+                inner, outer = self._bracket(z, side)
         return Limit(inner.t, f"not found within {MOST_SOLVES} fits; the value is the last one known to lie inside")
+
+    def _is_settled(self, root: float, last: Point, zeta: float) -> bool:
+        """Whether a root by interpolation needs no further point: close to the last, or the same with one point less."""
+        distance = abs(root - self.target.estimate)
+        if abs(root - last.t) <= CLOSE * distance:
+            return True
+        return (
+            abs(root - last.t) <= NEAR * distance and abs(root - self._interpolated(zeta, NODES - 1)) <= SAFE * distance
+        )
+
+    def _is_confirmed(self, point: Point) -> bool:
+        """Whether no lower minimum is found elsewhere for a point on the boundary; one that is takes its place."""
+        if not point.on_boundary:
+            return True
+        other = self.target.solve(point.t, point, thorough=True)
+        if other.excess >= point.excess - LOWER:
+            return True
+        self.points = [other if known is point else known for known in self.points]
+        return False
 
     def _never_reached(self, point: Point) -> str:
         """Why a limit is open."""
@@ -177,17 +200,21 @@ class Curve:
             guess = (low + high) / 2.0
         return origin + side * guess
 
-    def _interpolated(self, zeta: float) -> float:
-        """T at zeta on the polynomial through the nearest points, with their slopes."""
+    def _interpolated(self, zeta: float, most: int = NODES) -> float:
+        """T at zeta on the polynomial through the nearest points with their slopes, as many as can be trusted."""
         nodes: list[tuple[float, float, float]] = []
         for point in sorted(self.points, key=lambda p: abs(self.zeta(p) - zeta)):
             z = self.zeta(point)
             # Points that nearly coincide would only magnify each other's rounding errors.
             if np.isfinite(point.slope) and all(abs(z - other) > APART for other, _, _ in nodes):
                 nodes.append((z, point.t, 2.0 * z / point.slope if point.slope else np.nan))
-        if len(nodes) == 1:
-            return self.target.estimate + zeta * self.target.first_step
-        return _hermite(zeta, nodes[:NODES])
+        for n in range(min(most, len(nodes)), 1, -1):
+            places = [z for z, _, _ in nodes[:n]]
+            beyond = max(zeta - max(places), min(places) - zeta)
+            if beyond <= max(places) - min(places):
+                return _hermite(zeta, nodes[:n])
+        z, t, rate = nodes[0]
+        return t + (zeta - z) * (rate if np.isfinite(rate) else self.target.first_step)
 
     def cover(self, z: float) -> None:
         """Have points no farther apart than `SPACING` in zeta, out to z on both sides or to the ends."""

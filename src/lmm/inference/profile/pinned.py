@@ -107,7 +107,9 @@ class Pinned:
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
-        T: FloatArray = self._fixed + np.tensordot(theta, self.tangents, axes=1)
+        T: FloatArray = (theta @ self.tangents.reshape(len(theta), self.size**2)).reshape(
+            self._fixed.shape
+        ) + self._fixed
         return T
 
     def basis(self, R: FloatArray) -> FloatArray:

@@ -29,8 +29,8 @@ from lmm.optimize import Control, find_optimum
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# A promised decrease of the deviance below this moves no limit by more than some 1e-10 of its standard error.
-TOLERANCE = 1e-9
+# A promised decrease of the deviance below this moves no limit by more than some 1e-9 of its standard error.
+TOLERANCE = 1e-8
 
 Workers = int | Callable[..., Iterable[Any]]
 

@@ -2,8 +2,8 @@
 What is profiled: fixed effects, standard deviations and correlations.
 
 A target knows the criterion in which it is held at a value, where to start, and, from the envelope theorem, the slope
-of the profile. It moves along a coordinate t in which the profile is smooth and close to a straight line: the value itself
-for fixed effects, logarithms for standard deviations, the angle whose sine is a correlation.
+of the profile. It moves along a coordinate t in which the profile is smooth and close to a straight line: the value
+itself for fixed effects, logarithms for standard deviations, the angle whose sine is a correlation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lmm.inference.parameters import VarianceParameter
 from lmm.inference.profile.criteria import TiedDeviance, alike, with_border
 from lmm.inference.profile.pinned import Pinned, frame_of, parts_of
 from lmm.linalg import FloatArray
-from lmm.optimize import Control, find_optimum
+from lmm.optimize import Control, find_optimum, minimize
 from lmm.standardize import Basis
 
 # Standard deviations count as infinite, or zero, when they are larger or smaller than the estimate by e to this power.
@@ -54,7 +54,7 @@ class Reference:
         return float(np.sqrt(self.at.rho2 / self.deviance.nu)) if known is None else known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """
     A point of a profile: the optimum with one quantity held.
@@ -74,6 +74,8 @@ class Point:
     beta, covariances, sigma
         Fixed effects (p,), covariance matrices (k_t, k_t) and residual standard deviation on the user's scale.
     converged : bool
+    on_boundary : bool
+        Whether a covariance matrix is singular beyond what is held.
     """
 
     t: float
@@ -84,7 +86,8 @@ class Point:
     beta: FloatArray
     covariances: list[FloatArray]
     sigma: float
-    converged: bool
+    converged: bool = True
+    on_boundary: bool = False
 
 
 class Target(ABC):
@@ -161,33 +164,45 @@ class Target(ABC):
     def origin(self) -> Point:
         """The unconstrained optimum as a point of the profile."""
         deviance, at = self.reference.deviance, self.reference.at
-        point = self._point(self.estimate, deviance, at, at.beta, slope=0.0, theta=None, converged=True)
+        point = self._point(self.estimate, deviance, at, at.beta)
         if not self.lower < self.estimate < self.upper:
             return point
         return replace(point, theta=self.start(self.estimate, point))
 
-    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
-        """Minimise the criterion with the quantity held at t, from a start or from another point."""
+    def solve(self, t: float, near: Point, start: FloatArray | None = None, *, thorough: bool = False) -> Point:
+        """
+        Minimise the criterion with the quantity held at t.
+
+        Parameters
+        ----------
+        t : float
+        near : Point
+            Another point to start from.
+        start : ndarray (m,), optional
+            Parameters to start from instead.
+        thorough : bool
+            Whether to look for a lower minimum elsewhere where the one found is on the boundary.
+        """
         deviance = self.criterion(t)
         if deviance.n_theta == 0:
-            at, converged = deviance.evaluate(np.zeros(0)), True
+            at, left, converged, on_boundary = deviance.evaluate(np.zeros(0)), 0.0, True, False
         else:
-            optimum = find_optimum(deviance, self.start(t, near) if start is None else start, self.reference.control)
-            at, converged = optimum.evaluation, optimum.converged
-        slope = self.slope(t, deviance, at)
-        return self._point(t, deviance, at, self.gamma(t, at), slope=slope, theta=at.theta, converged=converged)
+            search = find_optimum if thorough else minimize
+            optimum = search(deviance, self.start(t, near) if start is None else start, self.reference.control)
+            at, left, converged = optimum.evaluation, optimum.decrement, optimum.converged
+            on_boundary = optimum.on_boundary
+        point = self._point(t, deviance, at, self.gamma(t, at))
+        return replace(
+            point,
+            excess=point.excess - left,  # the decrease that one more step promises is as good as taken
+            slope=self.slope(t, deviance, at),
+            theta=at.theta,
+            converged=converged,
+            on_boundary=on_boundary,
+        )
 
-    def _point(
-        self,
-        t: float,
-        deviance: ProfiledDeviance,
-        at: Evaluation,
-        gamma: FloatArray,
-        *,
-        slope: float,
-        theta: FloatArray | None,
-        converged: bool,
-    ) -> Point:
+    def _point(self, t: float, deviance: ProfiledDeviance, at: Evaluation, gamma: FloatArray) -> Point:
+        """State at t, without what belongs to the way there."""
         basis, cross = self.reference.basis, deviance.cross
         known = deviance.sigma_at(at.theta)
         sigma = basis.scale * (float(np.sqrt(at.rho2 / deviance.nu)) if known is None else known)
@@ -196,13 +211,12 @@ class Target(ABC):
         return Point(
             t=t,
             excess=at.value - self.reference.at.value,
-            slope=slope,
+            slope=0.0,
             factors=factors,
-            theta=theta,
+            theta=None,
             beta=basis.beta_0 + basis.scale * (basis.R_inverse @ gamma),
             covariances=[root @ root.T for root in roots],
             sigma=sigma,
-            converged=converged,
         )
 
 
@@ -247,24 +261,37 @@ class FixedEffect(Target):
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """ML deviance with the effect held at t."""
-        p = len(self._frame)
-        K = np.zeros((p, p + 1))
-        K[:-1, :p] = self._frame[1:]
-        K[-1, :p] = -self._held(t) * self._frame[0]
-        K[-1, p] = 1.0
-        return with_border(self.reference.deviance, K)
+        return with_border(self.reference.deviance, self._restriction(t))
 
     def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
         """
         Derivative by t.
 
-        At given theta, rho^2 is quadratic in the effect, with its minimum at the generalised least-squares estimate.
+        With x = X r / |r| the column that is held and e the residual, rho^2 changes with its coefficient by
+        -2 x' V^-1 e, and V^-1 = I - Z Lambda Omega^-1 Lambda' Z'.
         """
-        free = self.reference.deviance.evaluate(at.theta)
-        distance = self._held(t) - float(self._frame[0] @ free.beta)
-        weight = deviance.nu / at.rho2 if deviance.sigma is None else 1.0 / deviance.sigma**2
-        by_held = 2.0 * weight * distance / (self._spread(free) / self._length) ** 2
-        return by_held / (self._length * self.reference.basis.scale)
+        residual = np.append(-at.beta, 1.0)
+        b_1, b_T = (residual @ b.reshape(len(residual), -1) for b in (at.b_1, at.b_T))
+        x_1, x_T, x_B = self._column
+        explained = x_1 @ b_1 + x_T @ b_T
+        by_rho2 = deviance.nu / at.rho2 if deviance.sigma is None else 1.0 / deviance.sigma**2
+        by_held = -2.0 * by_rho2 * (x_B @ self._restriction(t).T @ residual - explained)
+        return float(by_held / (self._length * self.reference.basis.scale))
+
+    @cached_property
+    def _column(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Products of the column that is held with Z, first block and tail, and with [X y], as vectors."""
+        cross, row = self.reference.deviance.cross, np.append(self._frame[0], 0.0)
+        return row @ cross.A_B1.reshape(len(row), -1), row @ cross.A_BT, row @ cross.A_BB
+
+    def _restriction(self, t: float) -> FloatArray:
+        """K of the columns [X y] K' that are left when the effect is held at t, shape (p, p + 1)."""
+        p = len(self._frame)
+        K = np.zeros((p, p + 1))
+        K[:-1, :p] = self._frame[1:]
+        K[-1, :p] = -self._held(t) * self._frame[0]
+        K[-1, p] = 1.0
+        return K
 
     def gamma(self, t: float, at: Evaluation) -> FloatArray:
         """Standardised fixed effects (p,)."""
@@ -428,11 +455,11 @@ class StandardDeviation(_RandomEffects):
     @cached_property
     def without(self) -> Point:
         """The fit without the effect."""
-        return super().solve(self.lower, self.origin)
+        return super().solve(self.lower, self.origin, thorough=True)
 
-    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
-        """Minimise the criterion with the standard deviation held at t, from a start or from another point."""
-        return super().solve(t, near, start) if t > self.lower else self.without
+    def solve(self, t: float, near: Point, start: FloatArray | None = None, *, thorough: bool = False) -> Point:
+        """Minimise the criterion with the standard deviation held at t."""
+        return super().solve(t, near, start, thorough=thorough) if t > self.lower else self.without
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """Deviance with the standard deviation held; at zero the effect is left out."""
@@ -541,9 +568,9 @@ class Correlation(_RandomEffects):
         zeta = np.sqrt(max(without.excess, 0.0))
         return f"the fit without {self.dispensable.name} (zeta {zeta:.3f}) is within the cutoff, with any correlation"
 
-    def solve(self, t: float, near: Point, start: FloatArray | None = None) -> Point:
-        """Minimise the criterion with the correlation held at t, from a start or from another point."""
-        point = super().solve(t, near, start)
+    def solve(self, t: float, near: Point, start: FloatArray | None = None, *, thorough: bool = False) -> Point:
+        """Minimise the criterion with the correlation held at t, which never costs more than leaving an effect out."""
+        point = super().solve(t, near, start, thorough=thorough)
         without = self.dispensable.without
         return point if point.excess < without.excess else replace(without, t=t, theta=None)
 
