@@ -98,16 +98,23 @@ class Curve:
         known = next((point for point in self.points if point.t == t), None)
         if known is not None:
             return known
-        near = min(self.points, key=lambda point: abs(point.t - t), default=self.target.origin)
+        near = self._inward(t)
         point = self.target.solve(t, near, self._extrapolated(t, near))
         insort(self.points, point, key=lambda p: p.t)
         return point
+
+    def _inward(self, t: float) -> Point:
+        """Nearest point on the way from t to the estimate: minima followed outwards stay with that of the fit."""
+        origin = self.target.origin
+        between = [p for p in self.points if min(t, origin.t) <= p.t <= max(t, origin.t)]
+        return min(between, key=lambda point: abs(point.t - t), default=origin)
 
     def _extrapolated(self, t: float, near: Point) -> FloatArray | None:
         """Parameters at t on the parabola through the nearest points; None where there are too few."""
         if near.theta is None:
             return None
         nodes = [p for p in self.points if p.theta is not None and len(p.theta) == len(near.theta)]
+        nodes = [p for p in nodes if p.on_boundary == near.on_boundary]
         nodes = sorted(nodes, key=lambda p: abs(p.t - t))[:NODES]
         ts = np.array([p.t for p in nodes])
         if np.abs(ts - t).min() > np.ptp(ts):
@@ -130,14 +137,9 @@ class Curve:
             return Limit(edge, reason)
         inner, outer = self._bracket(z, side)
         for trial in range(MOST_SOLVES):
-            # Halfway first: a better start for the root, and a look at what lies between.
-            halfway = inner.excess < (z / 4.0) ** 2
-            bisect = trial % PATIENCE == PATIENCE - 1
-            t = self._propose(z / 2.0 if halfway else z, side, inner, outer, bisect=bisect)
+            t = self._propose(z, side, inner, outer, bisect=trial % PATIENCE == PATIENCE - 1)
             if abs(t - target.estimate) > target.farthest:
                 return Limit(side * np.inf, self._never_reached(inner))
-            if side * t >= side * edge:
-                t = edge
             point = self.at(t)
             if point.excess <= z**2:
                 if t == edge:
@@ -145,15 +147,26 @@ class Curve:
                 inner = point
             else:
                 outer = point
-            root = self._interpolated(side * z)
-            if not halfway and self._is_settled(root, point, side * z):
-                if self._is_confirmed(point):
-                    return Limit(root)
+            found = self._root(side * z, inner, outer, point)
+            if found is not None:
+                # A minimum on the boundary may have a lower rival, and a jump shows that there is one.
+                suspect = outer if found.note else point if point.on_boundary else None
+                if suspect is None or self._is_confirmed(suspect):
+                    return found
                 inner, outer = self._bracket(z, side)
         return Limit(inner.t, f"not found within {MOST_SOLVES} fits; the value is the last one known to lie inside")
 
+    def _root(self, zeta: float, inner: Point, outer: Point | None, last: Point) -> Limit | None:
+        """Root by interpolation if it needs no further point, or the place of a jump; None where neither is at hand."""
+        root = self._interpolated(zeta)
+        if self._is_settled(root, last, zeta):
+            return Limit(root)
+        if outer is not None and abs(outer.t - inner.t) <= CLOSE**2 * abs(outer.t - self.target.estimate):
+            return Limit(outer.t, "the profile jumps there")
+        return None
+
     def _is_settled(self, root: float, last: Point, zeta: float) -> bool:
-        """Whether a root by interpolation needs no further point: close to the last, or the same with one point less."""
+        """Whether a root by interpolation needs no further point: close to the last, or safe with one point less."""
         distance = abs(root - self.target.estimate)
         if abs(root - last.t) <= CLOSE * distance:
             return True
@@ -162,10 +175,8 @@ class Curve:
         )
 
     def _is_confirmed(self, point: Point) -> bool:
-        """Whether no lower minimum is found elsewhere for a point on the boundary; one that is takes its place."""
-        if not point.on_boundary:
-            return True
-        other = self.target.solve(point.t, point, thorough=True)
+        """Whether the search from the fit finds no lower minimum for a point; one that it finds takes its place."""
+        other = self.target.solve(point.t, self.target.origin, thorough=True)
         if other.excess >= point.excess - LOWER:
             return True
         self.points = [other if known is point else known for known in self.points]
@@ -188,17 +199,20 @@ class Curve:
         return inner, None
 
     def _propose(self, z: float, side: int, inner: Point, outer: Point | None, *, bisect: bool) -> float:
-        """Next t to try for zeta = side z: by interpolation of t in zeta, within the bracket."""
-        origin, step = self.target.estimate, self.target.first_step
-        low = side * (inner.t - origin)
-        guess = side * (self._interpolated(side * z) - origin)
+        """Next t to try for zeta = side z: by interpolation of t in zeta, within the bracket and the range."""
+        target = self.target
+        # Halfway first: a better start for the root, and a look at what lies between.
+        aim = z / 2.0 if inner.excess < (z / 4.0) ** 2 else z
+        low = side * (inner.t - target.estimate)
+        guess = side * (self._interpolated(side * aim) - target.estimate)
         if outer is None:
-            reach = REACH * max(low, step)
-            return origin + side * (min(guess, reach) if guess > low else low + step)
-        high = side * (outer.t - origin)
-        if bisect or not low < guess < high:
-            guess = (low + high) / 2.0
-        return origin + side * guess
+            reach = REACH * max(low, target.first_step)
+            guess = min(guess, reach) if guess > low else low + target.first_step
+        else:
+            high = side * (outer.t - target.estimate)
+            if bisect or not low < guess < high:
+                guess = (low + high) / 2.0
+        return min(max(target.estimate + side * guess, target.lower), target.upper)
 
     def _interpolated(self, zeta: float, most: int = NODES) -> float:
         """T at zeta on the polynomial through the nearest points with their slopes, as many as can be trusted."""

@@ -107,10 +107,8 @@ class Pinned:
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
-        T: FloatArray = (theta @ self.tangents.reshape(len(theta), self.size**2)).reshape(
-            self._fixed.shape
-        ) + self._fixed
-        return T
+        moved = (theta @ self.tangents.reshape(len(theta), self.size**2)).reshape(self._fixed.shape)
+        return np.asarray(self._fixed + moved)
 
     def basis(self, R: FloatArray) -> FloatArray:
         """No change: the frame belongs to the basis in which it was made."""
