@@ -167,12 +167,12 @@ class Curve:
 
     def _is_settled(self, root: float, last: Point, zeta: float) -> bool:
         """Whether a root by interpolation needs no further point: close to the last, or safe with one point less."""
-        distance = abs(root - self.target.estimate)
-        if abs(root - last.t) <= CLOSE * distance:
-            return True
-        return (
-            abs(root - last.t) <= NEAR * distance and abs(root - self._interpolated(zeta, NODES - 1)) <= SAFE * distance
-        )
+        distance, step = abs(root - self.target.estimate), abs(root - last.t)
+        if abs(self.zeta(last) - zeta) > APART or step > NEAR * distance:
+            return False
+        nodes = self._nodes(zeta)
+        less = _hermite(zeta, nodes[:-1]) if len(nodes) == NODES else np.inf
+        return step <= CLOSE * distance or abs(root - less) <= SAFE * distance
 
     def _is_confirmed(self, point: Point) -> bool:
         """Whether the search from the fit finds no lower minimum for a point; one that it finds takes its place."""
@@ -214,21 +214,28 @@ class Curve:
                 guess = (low + high) / 2.0
         return min(max(target.estimate + side * guess, target.lower), target.upper)
 
-    def _interpolated(self, zeta: float, most: int = NODES) -> float:
-        """T at zeta on the polynomial through the nearest points with their slopes, as many as can be trusted."""
+    def _interpolated(self, zeta: float) -> float:
+        """T at zeta on the polynomial through the nearest points with their slopes."""
+        nodes = self._nodes(zeta)
+        if len(nodes) > 1:
+            return _hermite(zeta, nodes)
+        z, t, rate = nodes[0]
+        return t + (zeta - z) * (rate if np.isfinite(rate) else self.target.first_step)
+
+    def _nodes(self, zeta: float) -> list[tuple[float, float, float]]:
+        """Nearest points as (zeta, t, dt/dzeta or NaN), as many as a polynomial through them can be trusted for."""
         nodes: list[tuple[float, float, float]] = []
         for point in sorted(self.points, key=lambda p: abs(self.zeta(p) - zeta)):
             z = self.zeta(point)
             # Points that nearly coincide would only magnify each other's rounding errors.
             if np.isfinite(point.slope) and all(abs(z - other) > APART for other, _, _ in nodes):
                 nodes.append((z, point.t, 2.0 * z / point.slope if point.slope else np.nan))
-        for n in range(min(most, len(nodes)), 1, -1):
+        for n in range(min(NODES, len(nodes)), 1, -1):
             places = [z for z, _, _ in nodes[:n]]
-            beyond = max(zeta - max(places), min(places) - zeta)
-            if beyond <= max(places) - min(places):
-                return _hermite(zeta, nodes[:n])
-        z, t, rate = nodes[0]
-        return t + (zeta - z) * (rate if np.isfinite(rate) else self.target.first_step)
+            # Not farther beyond the points than they are apart.
+            if max(zeta - max(places), min(places) - zeta) <= max(places) - min(places):
+                return nodes[:n]
+        return nodes[:1]
 
     def cover(self, z: float) -> None:
         """Have points no farther apart than `SPACING` in zeta, out to z on both sides or to the ends."""
