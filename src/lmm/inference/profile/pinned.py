@@ -88,13 +88,6 @@ class Pinned:
         W[start:, rows:, columns:stop] = self._rest.tangents
         return self._inverse @ W
 
-    def change(self, direction: FloatArray) -> FloatArray:
-        """Change of T, shape (k, k), with a change of the first rows of W, shape (l, r)."""
-        rows, columns = self.shape.shape
-        W = np.zeros((self.size, self.size))
-        W[:rows, :columns] = direction
-        return np.asarray(self._inverse @ W)
-
     @cached_property
     def vanishing(self) -> BoolArray:
         """Columns of the effects that are not pinned, shape (k,)."""
@@ -103,7 +96,11 @@ class Pinned:
     @cached_property
     def _fixed(self) -> FloatArray:
         """Part of T that is given, shape (k, k)."""
-        return self.change(np.zeros_like(self.shape) if self.tau is None else self.tau[:, None] * self.shape)
+        rows, columns = self.shape.shape
+        W = np.zeros((self.size, self.size))
+        if self.tau is not None:
+            W[:rows, :columns] = self.tau[:, None] * self.shape
+        return np.asarray(self._inverse @ W)
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
@@ -118,8 +115,10 @@ class Pinned:
         """Parameters for which T T' is B B' as far as the pinned effects allow."""
         rows, columns = self.shape.shape
         W = self.frame @ B
-        L = lower_factor(W) if columns else W
         tau = np.sqrt((W[:rows] ** 2).sum(axis=1))[: self.n_tau]
+        if rows == self.size:
+            return np.asarray(tau)
+        L = lower_factor(W) if columns else W
         return np.concatenate([tau, L[rows:, :columns].T.ravel(), self._rest.from_root(L[rows:, columns:])])
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:

@@ -406,11 +406,12 @@ class _RandomEffects(Target):
         before = own.slices[self._number][1].start if isinstance(own, Stacked) else 0
         return sum(cov.n_theta for cov in covariances[: self.factor]) + int(before)
 
-    def _slope_along(self, pinned: Pinned, direction: FloatArray, deviance: ProfiledDeviance, at: Evaluation) -> float:
+    def _slope_along(self, direction: FloatArray, deviance: ProfiledDeviance, at: Evaluation) -> float:
         """Derivative of the deviance along a change of the first rows of W, shape (l, r)."""
         place = deviance.cross.order.index(self.factor)
         dT = 2.0 * (at.M[place] @ at.factors[place])[self._effects, self._effects]
-        return float(np.sum(dT * pinned.change(direction)))
+        rows, columns = direction.shape
+        return float(np.sum(np.linalg.solve(self._frame.T, dT)[:rows, :columns] * direction))
 
     def _from_factors(self, covariances: list[Covariance], factors: list[FloatArray]) -> FloatArray:
         """Parameters nearest to given relative factors."""
@@ -463,21 +464,26 @@ class StandardDeviation(_RandomEffects):
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """Deviance with the standard deviation held; at zero the effect is left out."""
-        deviance = self.reference.deviance
-        covariances = self._covariances(self._pinned(t))
-        v = self.value(t)
+        deviance, v = self.reference.deviance, self.value(t)
+        covariances = self._structures(v)
         if v == 0.0 or deviance.sigma is not None:
             return alike(deviance, covariances=covariances, sigma=deviance.sigma)
         product = v / float(self.reference.basis.scale * self._lengths[0])
         return TiedDeviance(deviance, covariances, index=self._index(covariances), product=product)
 
-    def _pinned(self, t: float) -> Pinned:
-        v, sigma = self.value(t), self.reference.deviance.sigma
+    def _structures(self, v: float) -> list[Covariance]:
+        """Structures of all factors with the standard deviation held, by sigma where that is estimated."""
+        sigma = self.reference.deviance.sigma
         if v == 0.0:
-            return Pinned(self._frame, np.zeros((1, 0)))
+            return self._covariances(Pinned(self._frame, np.zeros((1, 0))))
         if sigma is None:
-            return Pinned(self._frame, np.ones((1, 1)))
-        return Pinned(self._frame, np.ones((1, 1)), tau=self._tau(v, sigma))
+            return self._tied
+        return self._covariances(Pinned(self._frame, np.ones((1, 1)), tau=self._tau(v, sigma)))
+
+    @cached_property
+    def _tied(self) -> list[Covariance]:
+        """Structures of all factors with the effect first, the same for every value."""
+        return self._covariances(Pinned(self._frame, np.ones((1, 1))))
 
     def _tau(self, v: float, sigma: float) -> FloatArray:
         """Relative standard deviation in the frame."""
@@ -497,8 +503,7 @@ class StandardDeviation(_RandomEffects):
         if isinstance(deviance, TiedDeviance):
             by_log = 2.0 * (deviance.nu - at.rho2 / sigma**2)
         else:
-            tau = self._tau(v, sigma)
-            by_log = self._slope_along(self._pinned(t), tau[:, None], deviance, at)
+            by_log = self._slope_along(self._tau(v, sigma)[:, None], deviance, at)
         return by_log * (1.0 + float(self._noise[0]) / v**2)
 
     def start(self, t: float, near: Point) -> FloatArray:
@@ -516,7 +521,7 @@ class StandardDeviation(_RandomEffects):
             column[self._effects] = self._frame[0] * self._tau(v, near.sigma / self.reference.basis.scale)
             own = np.column_stack([own, column])
         factors[self.factor] = own
-        return self._from_factors(self._covariances(self._pinned(t)), factors)
+        return self._from_factors(self._structures(v), factors)
 
 
 class Correlation(_RandomEffects):
@@ -611,7 +616,7 @@ class Correlation(_RandomEffects):
             return np.nan
         tau = at.theta[self._index(list(deviance.covariances)) + 1]
         direction = tau * np.array([[0.0, 0.0], [np.cos(t), -np.sin(t)]])
-        return self._slope_along(self._pinned(t), direction, deviance, at)
+        return self._slope_along(direction, deviance, at)
 
     def start(self, t: float, near: Point) -> FloatArray:
         """The other point's standard deviations, with the new correlation."""
