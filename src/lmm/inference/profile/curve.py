@@ -175,8 +175,13 @@ class Curve:
         return step <= CLOSE * distance or abs(root - less) <= SAFE * distance
 
     def _is_confirmed(self, point: Point) -> bool:
-        """Whether the search from the fit finds no lower minimum for a point; one that it finds takes its place."""
-        other = self.target.solve(point.t, self.target.origin, thorough=True)
+        """
+        Whether a search from elsewhere finds no lower minimum for a point; one that it finds takes its place.
+
+        Elsewhere is the fit or, where that is on the boundary too, variances that are small and large.
+        """
+        origin = self.target.origin
+        other = self.target.solve(point.t, origin, thorough=origin.on_boundary)
         if other.excess >= point.excess - LOWER:
             return True
         self.points = [other if known is point else known for known in self.points]

@@ -69,11 +69,13 @@ class Curves:
     def _reference(self, *, reml: bool) -> Reference:
         """The criterion of a method at its optimum: that of the fit, or of a fit by the other method."""
         if reml not in self._references:
-            deviance, at = self._deviance, self._optimum.evaluation
+            deviance, optimum = self._deviance, self._optimum
             if reml != deviance.reml:
                 deviance = alike(deviance, sigma=deviance.sigma, reml=reml)
-                at = find_optimum(deviance, self._optimum.theta, self._control).evaluation
-            self._references[reml] = Reference(deviance, at, self._basis, self._control)
+                optimum = find_optimum(deviance, self._optimum.theta, self._control)
+            self._references[reml] = Reference(
+                deviance, optimum.evaluation, self._basis, self._control, optimum.on_boundary
+            )
         return self._references[reml]
 
     def _target(self, number: int, reference: Reference) -> Target:

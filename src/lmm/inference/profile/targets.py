@@ -40,12 +40,15 @@ class Reference:
     basis : Basis
     control : Control
         When the search for a point of a profile stops.
+    on_boundary : bool
+        Whether a covariance matrix is singular there.
     """
 
     deviance: ProfiledDeviance
     at: Evaluation
     basis: Basis
     control: Control
+    on_boundary: bool
 
     @cached_property
     def sigma(self) -> float:
@@ -164,7 +167,7 @@ class Target(ABC):
     def origin(self) -> Point:
         """The unconstrained optimum as a point of the profile."""
         deviance, at = self.reference.deviance, self.reference.at
-        point = self._point(self.estimate, deviance, at, at.beta)
+        point = replace(self._point(self.estimate, deviance, at, at.beta), on_boundary=self.reference.on_boundary)
         if not self.lower < self.estimate < self.upper:
             return point
         return replace(point, theta=self.start(self.estimate, point))
