@@ -43,7 +43,7 @@ class Job:
 
     Attributes
     ----------
-    kind : {"fit", "predict", "import", "phases"}
+    kind : {"fit", "predict", "profile", "import", "phases"}
     data : Path or None
     formula : str
     reml : bool

@@ -63,6 +63,12 @@ measure <- function(kind, folder, formula, reml, seconds, long, new_folder) {
     say("seconds", exact(found$times))
     return(say("objective", exact(mean(found$result^2))))
   }
+  if (kind == "profile") {
+    limits <- function() suppressMessages(suppressWarnings(confint(fit(), method = "profile", quiet = TRUE)))
+    found <- timed(limits, seconds, long)
+    say("seconds", exact(found$times))
+    return(say("objective", exact(found$result[".sigma", 2])))
+  }
   found <- timed(fit, seconds, long)
   model <- found$result
   say("seconds", exact(found$times))

@@ -1,7 +1,7 @@
 """
 Measure one package on one workload, in a process of its own: started by the other scripts, not by hand.
 
-Arguments: package (lmm or mixedlm), kind (fit, predict, import or phases), folder of the data, formula, reml (1 or 0),
+Arguments: package (lmm or mixedlm), kind (fit, predict, profile, import or phases), folder of the data, formula, reml (1 or 0),
 seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the new data. Prints lines
 ``name: values``. Needs numpy and pandas only, beside the package.
 """
@@ -79,6 +79,12 @@ def measure_predict(
     return {"seconds": times, "objective": [float((mean**2).mean())]}
 
 
+def measure_profile(call: Callable[[], Any], seconds: float, long: float) -> dict[str, list[Any]]:
+    """Times of a fit with the profile limits of all its parameters, and the upper limit of sigma."""
+    times, limits = timed(lambda: call().profile().conf_int(), seconds, long)
+    return {"seconds": times, "objective": [float(limits.loc["Residual", "upper"])]}
+
+
 def measure_import(package: str) -> dict[str, list[Any]]:
     """Time until the fitting function is at hand."""
     start = time.perf_counter()
@@ -99,6 +105,8 @@ def measure(arguments: list[str]) -> dict[str, list[Any]]:
     call = fitter(package, formula, exchange.read(Path(folder)), reml=reml == "1")
     if kind == "predict":
         return measure_predict(call, exchange.read(Path(new_folder)), float(seconds), float(long))
+    if kind == "profile":
+        return measure_profile(call, float(seconds), float(long))
     if kind == "phases":
         import phases  # noqa: PLC0415
 

@@ -98,16 +98,15 @@ class Curve:
         known = next((point for point in self.points if point.t == t), None)
         if known is not None:
             return known
-        near = self._inward(t)
+        near = self._nearest(t)
         point = self.target.solve(t, near, self._extrapolated(t, near))
         insort(self.points, point, key=lambda p: p.t)
         return point
 
-    def _inward(self, t: float) -> Point:
-        """Nearest point on the way from t to the estimate: minima followed outwards stay with that of the fit."""
-        origin = self.target.origin
-        between = [p for p in self.points if min(t, origin.t) <= p.t <= max(t, origin.t)]
-        return min(between, key=lambda point: abs(point.t - t), default=origin)
+    def _nearest(self, t: float) -> Point:
+        """Nearest point to start from: one at which an effect is left out is not on the way from the fit."""
+        inside = [point for point in self.points if point.theta is not None]
+        return min(inside, key=lambda point: abs(point.t - t), default=self.target.origin)
 
     def _extrapolated(self, t: float, near: Point) -> FloatArray | None:
         """Parameters at t on the parabola through the nearest points; None where there are too few."""
