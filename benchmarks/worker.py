@@ -1,8 +1,8 @@
 """
 Measure one package on one workload, in a process of its own: started by the other scripts, not by hand.
 
-Arguments: package (lmm or mixedlm), kind (fit, predict, profile, import or phases), folder of the data, formula, reml (1 or 0),
-seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the new data. Prints lines
+Arguments: package (lmm or mixedlm), kind (fit, predict, profile, import or phases), folder of the data, formula, reml
+(1 or 0), seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the new data. Prints lines
 ``name: values``. Needs numpy and pandas only, beside the package.
 """
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from lmm.arguments import as_numbers, confidence_level
-from lmm.display import Table, format_column
+from lmm.display import DIGITS, Table
 from lmm.errors import ArgumentError
 from lmm.inference.parameters import VarianceParameter
 from lmm.inference.profile.curve import Curve
@@ -177,10 +177,10 @@ class ProfileResult:
         >>> import lmm
         >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
         >>> fit.profile("Batch").zeta("Batch", [0, 20, 40, 80]).round(4)
-        0.0    -2.1754
-        20.0   -1.2...
-        40.0    0.1...
-        80.0    1.8...
+        0.0    -2.3244
+        20.0   -1.3833
+        40.0    0.1805
+        80.0    1.8524
         Name: Batch, dtype: float64
         """
         curve = self.curve(parameter)
@@ -222,10 +222,11 @@ class ProfileResult:
             )
         for level in self._levels:
             for curve in self.curves:
-                for side, word in ((-1, "lower"), (1, "upper")):
-                    why = curve.limit(cutoff(level), side).note
-                    if why:
-                        notes.append(f"{curve.target.name}, {word} limit at {100.0 * level:g} %: {why}.")
+                lower, upper = (curve.limit(cutoff(level), side).note for side in (-1, 1))
+                said = {"limits": lower} if lower == upper else {"lower limit": lower, "upper limit": upper}
+                notes.extend(
+                    f"{curve.target.name}, {which} at {100.0 * level:g} %: {why}." for which, why in said.items() if why
+                )
         return (*notes, *(f"Mind the {sentence}." for sentence in self.irregularities))
 
     def _table(self) -> Table:
@@ -234,7 +235,7 @@ class ProfileResult:
         for name, estimate, lower, upper in zip(
             self.parameters, self.estimates, limits["lower"], limits["upper"], strict=True
         ):
-            rows.append((name, *format_column(np.array([estimate, lower, upper]))))
+            rows.append((name, *_cells(estimate, lower, upper)))
         title = f"Profile likelihood, {100.0 * self.level:g} % limits"
         return Table(title, ("", "estimate", "lower", "upper"), tuple(rows), 1)
 
@@ -271,3 +272,10 @@ class ProfileResult:
         from lmm.plots.profile import plot_profile  # noqa: PLC0415 - matplotlib is imported on use
 
         return plot_profile(self, kind, ax)
+
+
+def _cells(estimate: float, lower: float, upper: float) -> list[str]:
+    """An estimate and its limits with as many decimals as their distance deserves."""
+    width = upper - lower if np.isfinite(upper - lower) else abs(estimate)
+    decimals = max(0, DIGITS - 1 - int(np.floor(np.log10(width)))) if width > 0.0 else DIGITS
+    return [f"{x:.{decimals}f}" for x in (estimate, lower, upper)]
