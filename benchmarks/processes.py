@@ -43,7 +43,7 @@ class Job:
 
     Attributes
     ----------
-    kind : {"fit", "predict", "import", "phases", "bootstrap", "responses", "loop"}
+    kind : {"fit", "predict", "profile", "import", "phases", "bootstrap", "responses", "loop"}
     data : Path or None
     formula : str
     reml : bool

@@ -80,6 +80,12 @@ measure <- function(kind, folder, formula, reml, seconds, long, new_folder, repl
     say("seconds", exact(found$times))
     return(say("objective", exact(mean(found$result))))
   }
+  if (kind == "profile") {
+    limits <- function() suppressMessages(suppressWarnings(confint(fit(), method = "profile", quiet = TRUE)))
+    found <- timed(limits, seconds, long)
+    say("seconds", exact(found$times))
+    return(say("objective", exact(found$result[".sigma", 2])))
+  }
   found <- timed(fit, seconds, long)
   model <- found$result
   say("seconds", exact(found$times))

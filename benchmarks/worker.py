@@ -1,9 +1,9 @@
 """
 Measure one package on one workload, in a process of its own: started by the other scripts, not by hand.
 
-Arguments: package (lmm or mixedlm), kind (fit, predict, import, phases, bootstrap, responses or loop), folder of the
-data, formula, reml (1 or 0), seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of the
-new data, number of replicates. Prints lines ``name: values``. Needs numpy and pandas only, beside the package.
+Arguments: package (lmm or mixedlm), kind (fit, predict, profile, import, phases, bootstrap, responses or loop), folder
+of the data, formula, reml (1 or 0), seconds to spend on repeats, seconds from which a fit is its own warm-up, folder of
+the new data, number of replicates. Prints lines ``name: values``. Needs numpy and pandas only, beside the package.
 """
 
 import gc
@@ -115,6 +115,12 @@ def measure_responses(
     return {"seconds": times, "objective": [sum(first) / len(first)]}
 
 
+def measure_profile(call: Callable[[], Any], seconds: float, long: float) -> dict[str, list[Any]]:
+    """Times of a fit with the profile limits of all its parameters, and the upper limit of sigma."""
+    times, limits = timed(lambda: call().profile().conf_int(), seconds, long)
+    return {"seconds": times, "objective": [float(limits.loc["Residual", "upper"])]}
+
+
 def measure_import(package: str) -> dict[str, list[Any]]:
     """Time until the fitting function is at hand."""
     start = time.perf_counter()
@@ -133,18 +139,24 @@ def measure(arguments: list[str]) -> dict[str, list[Any]]:
     import exchange  # noqa: PLC0415 - it imports numpy and pandas, whose time belongs to the import
 
     call = fitter(package, formula, exchange.read(Path(folder)), reml=reml == "1")
-    if kind == "predict":
-        return measure_predict(call, exchange.read(Path(new_folder)), float(seconds), float(long))
-    if kind == "bootstrap":
-        return measure_bootstrap(package, call(), int(replicates), float(seconds), float(long))
-    if kind in ("responses", "loop"):
-        responses = exchange.read(Path(new_folder))
-        return measure_responses(package, call(), responses, float(seconds), float(long), loop=kind == "loop")
-    if kind == "phases":
-        import phases  # noqa: PLC0415
+    times = float(seconds), float(long)
+    match kind:
+        case "predict":
+            found = measure_predict(call, exchange.read(Path(new_folder)), *times)
+        case "bootstrap":
+            found = measure_bootstrap(package, call(), int(replicates), *times)
+        case "responses" | "loop":
+            responses = exchange.read(Path(new_folder))
+            found = measure_responses(package, call(), responses, *times, loop=kind == "loop")
+        case "profile":
+            found = measure_profile(call, *times)
+        case "phases":
+            import phases  # noqa: PLC0415
 
-        return phases.measure_phases(call, float(seconds), float(long))
-    return measure_fit(package, call, float(seconds), float(long))
+            found = phases.measure_phases(call, *times)
+        case _:
+            found = measure_fit(package, call, *times)
+    return found
 
 
 def main() -> None:

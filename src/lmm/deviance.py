@@ -49,7 +49,7 @@ from lmm.linalg import (
     solve_lower_levels,
     solve_upper_levels,
 )
-from lmm.reduction import reduce_first_block
+from lmm.reduction import Reduction, reduce_first_block
 from lmm.tail import Tail
 from lmm.tailfactor import TailFactor, factor_tail, is_small
 
@@ -123,10 +123,18 @@ class ProfiledDeviance:
     reml : bool
     sigma : float, optional
         Known residual standard deviation; profiled out where None.
+    reduction : Reduction, optional
+        The first block of the same cross-products, where another deviance has reduced it already.
     """
 
     def __init__(
-        self, cross: CrossProducts, covariances: Sequence[Covariance], *, reml: bool, sigma: float | None = None
+        self,
+        cross: CrossProducts,
+        covariances: Sequence[Covariance],
+        *,
+        reml: bool,
+        sigma: float | None = None,
+        reduction: Reduction | None = None,
     ) -> None:
         self.cross = cross
         self.covariances = tuple(covariances)
@@ -135,7 +143,7 @@ class ProfiledDeviance:
         self.nu = cross.n - cross.p if reml else cross.n
         bounds = np.cumsum([0, *(covariance.n_theta for covariance in covariances)])
         self.slices = tuple(slice(int(bounds[i]), int(bounds[i + 1])) for i in range(len(covariances)))
-        self.reduction = reduce_first_block(cross)
+        self.reduction = reduce_first_block(cross) if reduction is None else reduction
 
     def with_response(self, first: FloatArray, tail: FloatArray, *, sigma: float | None = None) -> ProfiledDeviance:
         """
@@ -166,9 +174,14 @@ class ProfiledDeviance:
         """Number of parameters."""
         return self.slices[-1].stop
 
+    def sigma_at(self, theta: FloatArray) -> float | None:  # noqa: ARG002 - other criteria tie sigma to theta
+        """Residual standard deviation that goes with theta; None where it is profiled out."""
+        return self.sigma
+
     def evaluate(self, theta: FloatArray) -> Evaluation:
         """Value and gradient at theta, shape (m,)."""
         cross, reduction, tail = self.cross, self.reduction, self.tail
+        sigma = self.sigma_at(theta)
         p = cross.p
         factors = [self.covariances[t].factor(theta[self.slices[t]]) for t in cross.order]
         T = factors[0]
@@ -198,12 +211,12 @@ class ProfiledDeviance:
             M.extend(tail_factor.trace_blocks(t) for t in range(len(tail.sizes)))
 
         border = _cholesky_border(border)
-        value = log_det + self._sigma_term(border[p, p] ** 2)
+        value = log_det + self._sigma_term(border[p, p] ** 2, sigma)
         if self.reml:
             value += 2.0 * np.log(np.diagonal(border)[:p]).sum()
 
         # E and g of the module's docstring as rows, each with the square root of its weight.
-        combine = self._gradient_rows(border)
+        combine = self._gradient_rows(border, sigma)
         gradient = np.empty(len(theta))
         for place, (t, scores) in enumerate(zip(cross.order, cross.by_block(E_1, E_T), strict=True)):
             rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
@@ -297,8 +310,9 @@ class ProfiledDeviance:
         # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i.
         reduced = lapack.dtrtrs(at.border, _gram(at.E_1, h_1) + at.E_T @ h_T.T, lower=1)[0]
         inner -= reduced[:p].T @ reduced[:p]
-        if self.sigma is not None:
-            return inner / self.sigma**2
+        sigma = self.sigma_at(at.theta)
+        if sigma is not None:
+            return inner / sigma**2
         slope = reduced[p]  # y' P w / rho
         information: FloatArray = (self.nu / at.rho2) * (inner - np.outer(slope, slope))
         return information
@@ -441,17 +455,17 @@ class ProfiledDeviance:
         L = cholesky_levels(K)
         return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
 
-    def _sigma_term(self, rho2: float) -> float:
+    def _sigma_term(self, rho2: float, sigma: float | None) -> float:
         """Give the part of the deviance that the residual variance is profiled from."""
-        if self.sigma is None:
+        if sigma is None:
             return self.nu * (1.0 + float(np.log(2.0 * np.pi * rho2 / self.nu)))
-        return self.nu * float(np.log(2.0 * np.pi * self.sigma**2)) + rho2 / self.sigma**2
+        return self.nu * float(np.log(2.0 * np.pi * sigma**2)) + rho2 / sigma**2
 
-    def _gradient_rows(self, border: FloatArray) -> FloatArray:
+    def _gradient_rows(self, border: FloatArray, sigma: float | None) -> FloatArray:
         """Combine [X y] into rows whose squares add up to E C^-1 E' + (nu / rho^2) g g'."""
         p1 = len(border)
         inverse: FloatArray = lapack.dtrtri(border, lower=1)[0]
-        weight = self.nu if self.sigma is None else border[-1, -1] ** 2 / self.sigma**2
+        weight = self.nu if sigma is None else border[-1, -1] ** 2 / sigma**2
         rows = inverse if self.reml else inverse[p1 - 1 :]
         rows[-1] *= np.sqrt(weight)
         return rows

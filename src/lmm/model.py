@@ -37,8 +37,9 @@ from lmm.tidy import glance, tidy
 
 if TYPE_CHECKING:
     from lmm.inference.bootstrap_result import BootstrapResult, Statistic
-    from lmm.inference.workers import Workers
+    from lmm.inference.profile import Curves, ProfileResult
     from lmm.summary import Summary
+    from lmm.workers import Workers
 
 
 # Random effects of the tail beyond which showing a fit does not wait for the degrees of freedom of its tests.
@@ -223,7 +224,7 @@ class FittedModel:
         """
         return coef_table(self, ddf, level)
 
-    def conf_int(self, level: float = 0.95, method: str = "wald", *, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def conf_int(self, level: float = 0.95, method: str = "wald", **options: Any) -> pd.DataFrame:  # noqa: ANN401
         """
         Confidence limits.
 
@@ -231,31 +232,42 @@ class FittedModel:
         ----------
         level : float
             Confidence level.
-        method : {"wald"}
-            Limits of the fixed effects from their standard errors, as in `coef_table`.
-        ddf : str
-            Degrees of freedom of the Wald limits; see `coef_table`.
+        method : {"wald", "profile", "bootstrap"}
+            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile", "bootstrap": fixed effects
+            and variance parameters, from `profile` or `bootstrap`.
+        **options
+            For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
+            `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
+            of `bootstrap` and ``interval``, the method of its result's limits.
 
         Returns
         -------
-        DataFrame (p, 2)
-            Columns lower, upper.
+        DataFrame
+            Columns lower, upper, by parameter.
 
         Raises
         ------
         ArgumentError
-            For another method or a level outside (0, 1).
+            For another method or option, or a level outside (0, 1).
 
         Examples
         --------
         >>> import lmm
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
         >>> fit.conf_int().round(2)
                     lower   upper
-        Intercept  237.01  265.80
-        Days         7.21   13.73
+        Intercept  237.47  265.34
+        Days         7.31   13.62
+        >>> fit.conf_int(method="profile").round(2)
+                                 lower   upper
+        Intercept               237.68  265.13
+        Days                      7.36   13.58
+        Subject.Intercept        14.38   37.72
+        Subject.Days              3.80    8.75
+        Subject.Intercept.Days   -0.48    0.69
+        Residual                 22.90   28.86
         """
-        return conf_int(self, level, method, ddf)
+        return conf_int(self, level, method, options)
 
     def contrast(
         self,
@@ -889,6 +901,80 @@ class FittedModel:
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def profile(
+        self,
+        which: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.95,
+        criterion: str | None = None,
+        workers: Workers = 1,
+        progress: bool = False,
+    ) -> ProfileResult:
+        """
+        Profile likelihood of fixed effects, standard deviations and correlations, and the limits that follow.
+
+        Each parameter is held at several values and the criterion minimised over all others, with exact gradients. The
+        limits are where the likelihood ratio test of the value has the given level: roots found on the profile, not
+        read off an interpolation.
+
+        Parameters
+        ----------
+        which : str or sequence of str, optional
+            Names of the parameters, all where None: coefficients, and the variance parameters by the names
+            ``"Group"``, ``"Group.effect"`` (a standard deviation), ``"Group.effect.effect"`` (a correlation) and
+            ``"Residual"``.
+        level : float
+            Confidence level of the limits.
+        criterion : {None, "ml", "reml"}
+            What is profiled for variance parameters: the criterion of the fit, the deviance (as lme4 does for every
+            fit) or the REML criterion. Fixed effects are profiled by maximum likelihood: the restricted likelihood
+            does not contain them.
+        workers : int or callable
+            Number of processes among which the parameters are divided, or a function like ``map``.
+        progress : bool
+            Show a progress bar; needs the package tqdm.
+
+        Returns
+        -------
+        ProfileResult
+            With `conf_int`, `table`, `zeta`, `plot` and `notes`. What has been computed is kept by the model, so that
+            asking again costs nothing.
+
+        Raises
+        ------
+        ArgumentError
+            When an argument is not one of those.
+
+        Warns
+        -----
+        LMMWarning
+            When a profile has a second minimum, or one that is lower than the fit.
+
+        References
+        ----------
+        Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4.
+        Journal of Statistical Software 67(1), section 5.1.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
+        >>> fit.profile(["Days", "Subject.Intercept.Days"]).conf_int().round(3)
+                                lower   upper
+        Days                    7.359  13.576
+        Subject.Intercept.Days -0.481   0.685
+        """
+        from lmm.inference.profile import profile  # noqa: PLC0415 - most fits are not profiled
+
+        return profile(self, which, level=level, criterion=criterion, workers=workers, progress=progress)
+
+    @cached_property
+    def profile_curves(self) -> Curves:
+        """Profiles that have been computed, kept for later."""
+        from lmm.inference.profile import Curves  # noqa: PLC0415 - most fits are not profiled
+
+        return Curves(self)
 
     # Resampling
 

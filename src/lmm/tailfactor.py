@@ -163,8 +163,9 @@ class TailFactor:
         if not is_small(T):
             # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: diagonal blocks of the inverse suffice.
             within = J * np.eye(k) - self._diagonal_blocks(t, self.inverse).sum(axis=2)
-            half = lapack.dtrtrs(T.T, within, lower=0)[0]
-            return np.asarray(lapack.dtrtrs(T.T, half.T, lower=0)[0])
+            if k == 1:
+                return np.asarray(within / T[0, 0] ** 2)
+            return np.asarray(np.linalg.solve(T.T, np.linalg.solve(T.T, within).T), dtype=np.float64)
         total = self._diagonal_blocks(t, self.schur).sum(axis=2)
         start = int(self.tail.offsets[t])
         step = max(1, CHUNK // (self.tail.n_columns * k))

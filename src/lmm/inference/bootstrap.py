@@ -15,7 +15,6 @@ Analysis, Springer, 401-433.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,8 +29,8 @@ from lmm.inference.bootstrap_result import BootstrapResult, Statistic
 from lmm.inference.cases import refit_groups
 from lmm.inference.estimated import estimate_names, estimate_values, refit_values, statistic_values
 from lmm.inference.resampling import Parametric, Residual, Sampler, Wild, top_groups
-from lmm.inference.workers import Workers, checked_workers, run_tasks
 from lmm.linalg import FloatArray
+from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -197,7 +196,7 @@ def _collect(plan: Plan, workers: Workers, *, progress: bool) -> tuple[Replicate
     per_task = 1 if workers == 1 else -(-len(plan.batches) // MOST_TASKS)
     tasks = [plan.batches[i : i + per_task] for i in range(0, len(plan.batches), per_task)]
     parts: list[Replicates] = []
-    with _bar(plan.n, shown=progress) as advance:
+    with progress_bar(plan.n, "replicate", shown=progress) as advance:
         try:
             for part in run_tasks(plan.run, tasks, workers):
                 parts.append(part)
@@ -218,17 +217,3 @@ def _join(parts: Sequence[Replicates]) -> Replicates:
         start += len(part.singular)
     values = np.concatenate([part.estimates for part in parts])
     return Replicates(values, np.concatenate([part.singular for part in parts]), failures)
-
-
-@contextmanager
-def _bar(n: int, *, shown: bool) -> Iterator[Callable[[int], object]]:
-    """A function that says how many replicates more are done."""
-    if not shown:
-        yield lambda _: None
-        return
-    try:
-        from tqdm.auto import tqdm  # noqa: PLC0415 - not everyone watches
-    except ImportError as error:
-        raise ArgumentError("progress=True needs the package tqdm: pip install tqdm") from error
-    with tqdm(total=n, unit="replicate") as bar:
-        yield bar.update

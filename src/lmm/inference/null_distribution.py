@@ -23,9 +23,9 @@ from lmm.arguments import Seed, random_generator, whole_number
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.resampling import Parametric
-from lmm.inference.workers import Workers, checked_workers, run_tasks
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
+from lmm.workers import Workers, checked_workers, run_tasks
 
 # Responses that are drawn and fitted at a time, unless they would hold more numbers than the second.
 BLOCK, BLOCK_NUMBERS = 1024, 4_000_000

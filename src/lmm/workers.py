@@ -1,10 +1,11 @@
-"""Tasks in this process, in several, or wherever a map-like callable takes them."""
+"""Tasks in this process, in several, or wherever a map-like callable takes them; and a bar of their progress."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from lmm.arguments import whole_number
@@ -49,6 +50,29 @@ def run_tasks(work: Callable[[Task], Result], tasks: Sequence[Task], workers: Wo
                 yield from pool.map(work, tasks)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def progress_bar(total: int, unit: str, *, shown: bool) -> Iterator[Callable[[int], object]]:
+    """
+    A function to call with the number of units that are done since the last call.
+
+    Raises
+    ------
+    ArgumentError
+        When a bar is to be shown and the package tqdm is missing.
+    """
+    if not shown:
+        yield lambda _: None
+        return
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - optional, and only where it is asked for
+    except ImportError as error:
+        raise ArgumentError(
+            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress away"
+        ) from error
+    with tqdm(total=total, unit=unit) as bar:
+        yield bar.update
 
 
 def _leave_interrupts_to_parent() -> None:
