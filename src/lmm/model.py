@@ -28,6 +28,7 @@ from lmm.standardize import Basis
 from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
+    from lmm.diagnostics.influence import InfluenceResult
     from lmm.summary import Summary
 
 
@@ -340,6 +341,54 @@ class FittedModel:
     def _fitted(self) -> FloatArray:
         return predicted_mean(self, fitted_rows(self, chosen_effects(self, random=True)))
 
+    def residuals(self, kind: str = "response") -> pd.Series[float]:
+        """
+        Residuals of a kind, on the index of the rows used.
+
+        Parameters
+        ----------
+        kind : {"response", "pearson", "scaled", "studentized", "marginal", "cholesky"}
+            With weights w, fitted values that include the offset, and sigma^2 V the covariance of the response:
+
+            - ``"response"``: r = y less fitted values X beta + Z b.
+            - ``"pearson"``: sqrt(w) r, of equal residual variance.
+            - ``"scaled"``: sqrt(w) r / sigma.
+            - ``"studentized"``: sqrt(w) r / (sigma sqrt(1 - h)) with leverage h, of variance 1 under the model.
+            - ``"marginal"``: y - X beta, less the offset; random effects and errors together.
+            - ``"cholesky"``: L^-1 (y - X beta) with L L' = sigma^2 V, rows in their order: independent with variance 1
+              under the model, but for the estimation of beta. Each is the standardised error of predicting a row from
+              those before it.
+
+        Returns
+        -------
+        Series (nobs,)
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+        ModelError
+            When decorrelating the rows would need more memory than the machine has.
+
+        References
+        ----------
+        Houseman, E. A., Ryan, L. M. and Coull, B. A. (2004). Cholesky residuals for assessing normal errors in a linear
+        model with correlated outcomes. Journal of the American Statistical Association 99, 383-394.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.residuals("studentized").head(3).round(4)
+        0    0.7754
+        1   -1.5437
+        2   -1.5437
+        Name: studentized, dtype: float64
+        """
+        from lmm.diagnostics.residuals import residuals  # noqa: PLC0415 - most fits are never diagnosed
+
+        return residuals(self, kind)
+
     # Matrices
 
     @property
@@ -488,6 +537,57 @@ class FittedModel:
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def influence(self, by: str | None = None, *, exact: bool = False) -> InfluenceResult:
+        """
+        How much each row, or each group of rows, moves the estimates when it is left out.
+
+        Parameters
+        ----------
+        by : str, optional
+            Grouping factor whose levels are left out, all their rows at once; single rows where None.
+        exact : bool
+            Fit the model again without each unit, from cross-products less those of the unit. Otherwise one step: the
+            variance ratios theta stay as they are, beta and sigma follow exactly.
+
+        Returns
+        -------
+        InfluenceResult
+            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry a unit; with
+            ``exact=True`` the variance components too. Prints the units with the largest Cook's distances.
+
+        Raises
+        ------
+        ArgumentError
+            When ``by`` is no grouping factor of the model.
+        ModelError
+            For a model without fixed effects.
+
+        References
+        ----------
+        Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models.
+        Technometrics 34, 38-45.
+        Belsley, D. A., Kuh, E. and Welsch, R. E. (1980). Regression Diagnostics. Wiley (dfbetas, covariance ratio).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> influence = fit.influence(by="Subject", exact=True)
+        >>> influence.cooks_distance.nlargest(2).round(4)
+        309    0.1320
+        335    0.1151
+        Name: cooks_distance, dtype: float64
+        >>> influence.variance_components.loc["335"].round(1)
+        Subject.Intercept         644.9
+        Subject.Days               25.6
+        Subject.Intercept.Days     19.9
+        Residual                  685.8
+        Name: 335, dtype: float64
+        """
+        from lmm.diagnostics.influence import influence  # noqa: PLC0415 - most fits are never diagnosed
+
+        return influence(self, by, exact)
 
     def structure(self) -> Structure:
         """
