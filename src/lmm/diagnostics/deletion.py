@@ -19,7 +19,7 @@ Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ from lmm.crossproducts import CrossProducts, cross_products
 from lmm.deviance import ProfiledDeviance
 from lmm.diagnostics.leverage import reduce_fixed
 from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
-from lmm.estimates import Estimates, estimates
+from lmm.estimates import estimates
+from lmm.inference.parameters import variance_parameters
 from lmm.linalg import BoolArray, FloatArray, IntArray
 from lmm.memory import require_memory
 from lmm.optimize import find_optimum
@@ -118,7 +119,7 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         moved = (W @ solved[:, :, p:])[:, :, 0]
         values, vectors = np.linalg.eigh(K)
         bad = values[:, 0] <= LEAST_INFORMATION
-        lost[some[bad]] = _null_entries(root, values[bad], vectors[bad])
+        lost[some[bad]] = _in_null_space(root, values[bad], vectors[bad])
         values = np.where(bad[:, None], np.nan, values)
         turned = np.einsum("gij,gi->gj", vectors, moved)
         change[some] = -np.einsum("gij,gj->gi", vectors, turned / values)
@@ -152,8 +153,12 @@ def _sets(units: IntArray, sizes: IntArray, width: int) -> Iterator[tuple[IntArr
             yield some, order[starts[some][:, None] + np.arange(size)]
 
 
-def _null_entries(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
-    """Coefficients on the user's scale, shape (g, p), that take part in the null space of K, for g units."""
+def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
+    """
+    Coefficients on the user's scale, shape (g, p), that take part in the null space of g matrices.
+
+    Eigenvalues, shape (g, p), and eigenvectors are in the basis in which ``root``, shape (p, p), gives the coefficients.
+    """
     null = np.where(values[:, None, :] <= LEAST_INFORMATION, vectors, 0.0)
     entries = np.abs(np.einsum("ai,gij->gaj", root, null)).max(axis=2)
     relative = entries / np.sqrt((root**2).sum(axis=1))
@@ -161,10 +166,10 @@ def _null_entries(root: FloatArray, values: FloatArray, vectors: FloatArray) -> 
 
 
 def exact(
-    model: FittedModel, units: IntArray, n_units: int, left_out: IntArray
-) -> tuple[dict[int, Estimates], list[int]]:
+    model: FittedModel, units: IntArray, n_units: int, skip: Collection[int]
+) -> tuple[Deletion, FloatArray, list[int]]:
     """
-    Estimates of the fits without some units, and those units whose search did not converge.
+    Leave out each unit in turn, and search for the optimum again.
 
     Parameters
     ----------
@@ -172,33 +177,66 @@ def exact(
     units : ndarray (n,)
         Unit of each row, 0 .. n_units - 1.
     n_units : int
-    left_out : ndarray
-        Units to leave out, one at a time.
+    skip : collection of int
+        Units without which the variances cannot be estimated; their entries are NaN.
+
+    Returns
+    -------
+    deletion : Deletion
+    variances : ndarray (n_units, m)
+        Variance parameters of the model, in their order.
+    not_converged : list of int
+        Units whose search did not converge.
     """
-    deviance, basis = model.deviance_function, model.basis
+    deviance, basis, full = model.deviance_function, model.basis, model.estimates
     rows = standard_rows(model)
-    first = rows.blocks[deviance.cross.order[0]]
-    remaining = np.bincount(first.codes, minlength=first.n_levels)
-    order = np.argsort(units, kind="stable")
-    ends = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=n_units))])
-    found: dict[int, Estimates] = {}
+    parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
+    p = deviance.cross.p
+    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units, minlength=n_units))[:-1])
+    result = Deletion(
+        params=np.full((n_units, p), np.nan),
+        se=np.full((n_units, p), np.nan),
+        distance=np.full(n_units, np.nan),
+        covratio=np.full(n_units, np.nan),
+        sigma=np.full(n_units, np.nan),
+        lost=np.zeros((n_units, p), dtype=bool),
+    )
+    variances = np.full((n_units, len(parameters)), np.nan)
     not_converged = []
-    for unit in left_out:
-        gone = rows.take(order[ends[unit] : ends[unit + 1]])
-        left = remaining - np.bincount(gone.blocks[deviance.cross.order[0]].codes, minlength=first.n_levels)
-        without = ProfiledDeviance(
-            _without(deviance.cross, gone, left == 0), deviance.covariances, reml=deviance.reml, sigma=deviance.sigma
-        )
+    root = np.linalg.cholesky(full.cov_beta)
+    for unit in range(n_units):
+        rest = _without(deviance.cross, rows.blocks[deviance.cross.order[0]].codes, rows.take(members[unit]))
+        values, vectors = np.linalg.eigh(rest.A_BB[:p, :p])
+        if values[0] <= LEAST_INFORMATION:
+            result.lost[unit] = _in_null_space(basis.R_inverse, values[None], vectors[None])[0]
+        if values[0] <= LEAST_INFORMATION or unit in skip:
+            continue
+        without = ProfiledDeviance(rest, deviance.covariances, reml=deviance.reml, sigma=deviance.sigma)
         optimum = find_optimum(without, model.optimum.theta, model.control)
         if not optimum.converged:
-            not_converged.append(int(unit))
-        found[int(unit)] = estimates(without, optimum.evaluation, basis, model.known_sigma)
-    return found, not_converged
+            not_converged.append(unit)
+        found = estimates(without, optimum.evaluation, basis, model.known_sigma)
+        covariances = [found.sigma**2 * T @ T.T for T in found.T]
+        variances[unit] = [parameter.value(covariances, found.sigma) for parameter in parameters]
+        change = np.linalg.solve(root, found.beta - full.beta)
+        result.params[unit] = found.beta
+        result.se[unit] = np.sqrt(np.diagonal(found.cov_beta))
+        result.distance[unit] = change @ change
+        result.covratio[unit] = np.exp(np.linalg.slogdet(found.cov_beta)[1] - np.linalg.slogdet(full.cov_beta)[1])
+        result.sigma[unit] = found.sigma
+    return result, variances, not_converged
 
 
-def _without(cross: CrossProducts, gone: StandardRows, empty: BoolArray) -> CrossProducts:
-    """Cross-products without some rows, with zeros, not rounding errors, for levels of the first block left empty."""
+def _without(cross: CrossProducts, codes: IntArray, gone: StandardRows) -> CrossProducts:
+    """
+    Cross-products without some rows.
+
+    Levels of the first block, which are at ``codes`` (n,) in the full fit, get zeros, not rounding errors, where no row
+    is left.
+    """
     rest = cross - cross_products(gone.blocks, gone.X, gone.y)
+    own = gone.blocks[cross.order[0]]
+    empty = np.bincount(codes, minlength=own.n_levels) == np.bincount(own.codes, minlength=own.n_levels)
     return replace(rest, A_11=np.where(empty, 0.0, rest.A_11), A_B1=np.where(empty, 0.0, rest.A_B1))
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lmm.diagnostics.deletion import Deletion, exact, one_step, too_few_levels
+from lmm.diagnostics.deletion import Deletion, one_step, too_few_levels
+from lmm.diagnostics.deletion import exact as exact_deletion
 from lmm.diagnostics.leverage import cooks_distance, leverage
 from lmm.display import Table, format_column
 from lmm.errors import ArgumentError, ModelError
-from lmm.estimates import Estimates
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# What is computed anew for a unit when the model is fitted again without it.
-_STATISTICS = ("params", "se", "distance", "covratio", "sigma")
 # Units that the printed account lists.
 SHOWN = 5
 
@@ -132,16 +130,20 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
             'residuals("studentized") finds outlying rows'
         )
     name, units, labels = _units(model, by)
-    deletion = one_step(model, units, len(labels))
-    notes = _lost_notes(model, deletion, name, labels)
-    variances = None
+    variances, notes = None, []
     if exact:
-        deletion, variances, more = _exact(model, deletion, units, name, labels)
-        notes += more
+        single = too_few_levels(model, units, len(labels))
+        deletion, values, not_converged = exact_deletion(model, units, len(labels), single)
+        parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
+        variances = pd.DataFrame(values, index=labels, columns=[parameter.name for parameter in parameters])
+        notes = _exact_notes(single, not_converged, name, labels)
+    else:
+        deletion = one_step(model, units, len(labels))
     if by is None and not exact:
         distance = np.where(deletion.lost.any(axis=1), np.nan, cooks_distance(model))
     else:
         distance = deletion.distance * _share(len(labels), len(model.design.names))
+    notes = _lost_notes(model, deletion, name, labels) + notes
     return _labelled(model, deletion, distance, name, units, labels, variances, tuple(notes))
 
 
@@ -177,51 +179,15 @@ def _named(name: str, label: object) -> str:
     return f"row {label!r}" if name == "row" else f"{label!r} of {name!r}"
 
 
-def _exact(
-    model: FittedModel, deletion: Deletion, units: IntArray, name: str, labels: pd.Index[Any]
-) -> tuple[Deletion, pd.DataFrame, list[str]]:
-    """Deletion with the model fitted again, where it can be; variance parameters without each unit; and notes."""
-    single = too_few_levels(model, units, len(labels))
-    impossible = np.asarray(deletion.lost.any(axis=1))
+def _exact_notes(single: dict[int, str], not_converged: list[int], name: str, labels: pd.Index[Any]) -> list[str]:
+    """Sentences on the units without which the variances cannot be estimated, or were not."""
     notes = [
         f"Without {_named(name, labels[unit])}, {group!r} has a single level left: no variance between levels."
         for unit, group in single.items()
-        if not impossible[unit]
     ]
-    impossible[list(single)] = True
-    found, not_converged = exact(model, units, len(labels), np.flatnonzero(~impossible))
-    notes += [
+    return notes + [
         f"Without {_named(name, labels[unit])}, the search for the optimum did not converge." for unit in not_converged
     ]
-    parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
-    variances = np.full((len(labels), len(parameters)), np.nan)
-    filled = {key: np.full_like(getattr(deletion, key), np.nan) for key in _STATISTICS}
-    for unit, at in found.items():
-        covariances = [at.sigma**2 * T @ T.T for T in at.T]
-        variances[unit] = [parameter.value(covariances, at.sigma) for parameter in parameters]
-        for key, value in _statistics(model.estimates, at).items():
-            filled[key][unit] = value
-    columns = [parameter.name for parameter in parameters]
-    return (
-        replace(deletion, **filled),
-        pd.DataFrame(variances, index=labels, columns=columns),
-        notes,
-    )
-
-
-def _statistics(full: Estimates, without: Estimates) -> dict[str, Any]:
-    """Entries of `Deletion` for one unit."""
-    moved = without.beta - full.beta
-    root = np.linalg.cholesky(full.cov_beta)
-    half = np.linalg.solve(root, moved)
-    ratio = np.linalg.slogdet(without.cov_beta)[1] - np.linalg.slogdet(full.cov_beta)[1]
-    return {
-        "params": without.beta,
-        "se": np.sqrt(np.diagonal(without.cov_beta)),
-        "distance": half @ half,
-        "covratio": np.exp(ratio),
-        "sigma": without.sigma,
-    }
 
 
 def _labelled(
