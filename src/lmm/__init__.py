@@ -1,7 +1,8 @@
 """
 Gaussian linear mixed models: lme4's formulas, exact gradients, certified optima.
 
-`fit` takes a formula and a data frame and returns a `FittedModel`; `datasets` holds the classics of the field.
+`fit` takes a formula and a data frame and returns a `FittedModel`; `datasets` holds the classics of the field, `plots`
+the pictures.
 
 What needs pandas, SciPy and formulaic is imported on first use (SPEC 1), so that a program which may or may not fit a
 model starts without waiting for them.
@@ -22,7 +23,8 @@ from lmm.errors import (
 )
 
 if TYPE_CHECKING:
-    from lmm import datasets
+    from lmm import datasets, plots
+    from lmm.diagnostics.r2 import icc, r2
     from lmm.fitting import fit
     from lmm.model import FittedModel
     from lmm.optimize import Control
@@ -42,16 +44,26 @@ __all__ = [
     "SingularFitWarning",
     "datasets",
     "fit",
+    "icc",
+    "plots",
+    "r2",
 ]
 
 # Where the names live that are imported on first use.
-_ON_USE = {"Control": "lmm.optimize", "FittedModel": "lmm.model", "fit": "lmm.fitting"}
+_ON_USE = {
+    "Control": "lmm.optimize",
+    "FittedModel": "lmm.model",
+    "fit": "lmm.fitting",
+    "icc": "lmm.diagnostics.r2",
+    "r2": "lmm.diagnostics.r2",
+}
+_MODULES = ("datasets", "plots")
 
 
 def __getattr__(name: str) -> object:
     """Import a public name on its first use."""
-    if name == "datasets":
-        return import_module("lmm.datasets")
+    if name in _MODULES:
+        return import_module(f"lmm.{name}")
     if name not in _ON_USE:
         raise AttributeError(f"module 'lmm' has no attribute {name!r}")
     value = getattr(import_module(_ON_USE[name]), name)

@@ -28,7 +28,9 @@ from lmm.standardize import Basis
 from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
+    from lmm.diagnostics.check import CheckReport
     from lmm.diagnostics.influence import InfluenceResult
+    from lmm.diagnostics.pca import RandomPCA
     from lmm.summary import Summary
 
 
@@ -325,6 +327,32 @@ class FittedModel:
         """
         return joint_covariance(self)
 
+    def random_pca(self) -> dict[str, RandomPCA]:
+        """
+        Principal components of the covariance of the random effects of each grouping factor.
+
+        In a singular fit they say which combination of effects does not vary between levels.
+
+        Returns
+        -------
+        dict of str to RandomPCA
+            By grouping factor: standard deviations relative to the residual one, shares of variance, directions.
+
+        References
+        ----------
+        Bates, D., Kliegl, R., Vasishth, S. and Baayen, H. (2015). Parsimonious mixed models. arXiv:1506.04967.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.random_pca()["Subject"].sdev
+        array([0.9669, 0.2309])
+        """
+        from lmm.diagnostics.pca import random_pca  # noqa: PLC0415 - most fits are never diagnosed
+
+        return random_pca(self)
+
     # Rows
 
     @property
@@ -588,6 +616,41 @@ class FittedModel:
         from lmm.diagnostics.influence import influence  # noqa: PLC0415 - most fits are never diagnosed
 
         return influence(self, by, exact)
+
+    def check(self) -> CheckReport:
+        """
+        Report on what may be wrong with the fit, each line with what to do about it.
+
+        Checked are the certificate of the optimum, singular directions of the random effects, scales of the predictors,
+        outlying rows, normality of residuals and random effects (by skewness, kurtosis and Shapiro and Wilk's test),
+        homogeneity of the residual variance (Koenker's score test), collinearity (generalised variance inflation) and
+        numbers of levels.
+
+        Returns
+        -------
+        CheckReport
+            Prints as text; shows as HTML in a notebook. ``report.findings`` holds the lines, ``report.warnings`` those
+            that need attention.
+
+        References
+        ----------
+        Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics 17, 107-112.
+        Fox, J. and Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+        Association 87, 178-183.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> report = fit.check()
+        >>> print(report["outliers"].found)
+        3 of 180 rows have a studentised residual beyond 3.64, the limit for so many rows: 56 (5.53), 59 (-4.57), ...
+        >>> [finding.check for finding in report.warnings]
+        ['outliers', 'normal residuals']
+        """
+        from lmm.diagnostics.check import check  # noqa: PLC0415 - most fits are never diagnosed
+
+        return check(self)
 
     def structure(self) -> Structure:
         """

@@ -157,7 +157,7 @@ def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) ->
     """
     Coefficients on the user's scale, shape (g, p), that take part in the null space of g matrices.
 
-    Eigenvalues, shape (g, p), and eigenvectors are in the basis in which ``root``, shape (p, p), gives the coefficients.
+    Eigenvalues (g, p) and eigenvectors are in the basis in which ``root``, shape (p, p), gives the coefficients.
     """
     null = np.where(values[:, None, :] <= LEAST_INFORMATION, vectors, 0.0)
     entries = np.abs(np.einsum("ai,gij->gaj", root, null)).max(axis=2)
