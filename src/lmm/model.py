@@ -28,6 +28,8 @@ from lmm.standardize import Basis
 from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lmm.diagnostics.check import CheckReport
     from lmm.diagnostics.influence import InfluenceResult
     from lmm.diagnostics.pca import RandomPCA
@@ -651,6 +653,29 @@ class FittedModel:
         from lmm.diagnostics.check import check  # noqa: PLC0415 - most fits are never diagnosed
 
         return check(self)
+
+    def plot(self) -> Figure:
+        """
+        Four pictures of the fit in one figure.
+
+        Residuals against fitted values, their normal quantiles, Cook's distances by row, and normal quantiles of the
+        first random effect. `lmm.plots` has these and more, one by one.
+
+        Returns
+        -------
+        Figure
+            Of matplotlib; neither shown nor saved.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> len(fit.plot().axes)
+        4
+        """
+        from lmm.plots.panel import overview  # noqa: PLC0415 - needs matplotlib
+
+        return overview(self)
 
     def structure(self) -> Structure:
         """

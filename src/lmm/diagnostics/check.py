@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc, ndtri
 
-from lmm.diagnostics.leverage import leverage
-from lmm.diagnostics.modes import mode_variances
 from lmm.diagnostics.pca import constant_combinations
-from lmm.diagnostics.rows import root_weights
+from lmm.diagnostics.simulated import observed
 from lmm.display import format_p
 from lmm.linalg import FloatArray
 
@@ -115,26 +113,20 @@ class CheckReport:
 
 def check(model: FittedModel) -> CheckReport:
     """Report on a fit; see `FittedModel.check`."""
-    studentized = _studentized(model)
+    standardized = observed(model)
+    studentized = standardized.residuals[0]
     findings = [
         _convergence(model),
         _singularity(model),
         _scales(model),
         _outliers(model, studentized),
         _normal_residuals(studentized),
-        *_normal_effects(model),
+        *_normal_effects(model, [modes[0] for modes in standardized.modes]),
         _homogeneity(model, studentized),
         _collinearity(model),
         *_numbers_of_levels(model),
     ]
     return CheckReport(model.formula, tuple(findings))
-
-
-def _studentized(model: FittedModel) -> FloatArray:
-    """Studentised residuals; NaN for a row of leverage 1, which has none."""
-    left = 1.0 - leverage(model).total
-    scaled = root_weights(model) * model.resid.to_numpy() / model.sigma
-    return np.asarray(scaled / np.sqrt(np.where(left > 0.0, left, np.nan)))
 
 
 def _convergence(model: FittedModel) -> Finding:
@@ -217,24 +209,19 @@ def _normal_residuals(studentized: FloatArray) -> Finding:
     return Finding("normal residuals", "warning", found, advice)
 
 
-def _normal_effects(model: FittedModel) -> Iterator[Finding]:
-    """One finding for each grouping factor."""
-    for factor, b, variance in zip(
-        model.factors,
-        model.modes,
-        mode_variances(model.deviance_function, model.optimum.evaluation, model.basis),
-        strict=True,
-    ):
+def _normal_effects(model: FittedModel, modes: list[FloatArray]) -> Iterator[Finding]:
+    """One finding for each grouping factor, from its standardised random effects, shape (J, k)."""
+    for factor, b in zip(model.factors, modes, strict=True):
         name = f"normal {factor.group}"
         if factor.n_levels < FEWEST_VALUES:
             yield Finding(name, "note", f"{factor.n_levels} levels are too few to say.")
             continue
         parts, least = [], 1.0
         for a, effect in enumerate(factor.effects):
-            varying = variance[:, a] > 0.0
-            if varying.sum() < FEWEST_VALUES:
+            varying = b[np.isfinite(b[:, a]), a]
+            if len(varying) < FEWEST_VALUES:
                 continue
-            text, p_value = _shape(b[varying, a] / (model.sigma * np.sqrt(variance[varying, a])))
+            text, p_value = _shape(varying)
             parts.append(f"{effect}: {text[0].lower()}{text[1:]}")
             least = min(least, p_value)
         found = " ".join(parts) if parts else "The random effects do not vary."

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lmm.arguments import fitted_model
 from lmm.display import Table
-from lmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -206,10 +206,7 @@ def icc(model: FittedModel) -> ICC:
 
 def variance_partition(model: FittedModel) -> VariancePartition:
     """Variances of the parts of a fitted model."""
-    from lmm.model import FittedModel  # noqa: PLC0415 - the model imports what it delegates to on use
-
-    if not isinstance(model, FittedModel):
-        raise ArgumentError(f"a fitted model is expected, as lmm.fit gives it; got {type(model).__name__}")
+    model = fitted_model(model)
     random = {
         factor.group: float(((factor.columns @ T) ** 2).sum(axis=1).mean()) * model.sigma**2
         for factor, T in zip(model.factors, model.estimates.T, strict=True)

@@ -1,0 +1,29 @@
+"""Four pictures of a fit in one figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmm.plots.distances import cooks_distance
+from lmm.plots.quantiles import qq_random_effects, qq_residuals
+from lmm.plots.residuals import residuals_vs_fitted, scale_location
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lmm.model import FittedModel
+
+
+def overview(model: FittedModel) -> Figure:
+    """A 2 x 2 panel of diagnostics; see `FittedModel.plot`."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+
+    figure, axes = plt.subplots(2, 2, figsize=(9.0, 7.0), layout="constrained")
+    residuals_vs_fitted(model, ax=axes[0, 0])
+    qq_residuals(model, ax=axes[0, 1])
+    if model.design.names:
+        cooks_distance(model, ax=axes[1, 0])
+    else:  # Cook's distance measures the change of the fixed effects, of which there are none
+        scale_location(model, ax=axes[1, 0])
+    qq_random_effects(model, model.factors[0].group, model.factors[0].effects[0], ax=axes[1, 1])
+    return figure
