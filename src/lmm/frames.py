@@ -41,9 +41,7 @@ class Table:
 
 def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
     """
-    Take a pandas data frame, or anything that can be read as one.
-
-    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays.
+    Take a pandas data frame, or anything that can be read as one, as a table.
 
     Raises
     ------
@@ -56,12 +54,14 @@ def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
 
 def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
     """
-    Give the data as a pandas data frame; see `as_table`.
+    Take a pandas data frame, or anything that can be read as one.
+
+    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays.
 
     Raises
     ------
     DataError
-        If the data cannot be read as a frame.
+        If the data are none of these.
     """
     if isinstance(data, pd.DataFrame):
         return data
