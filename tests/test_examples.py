@@ -1,5 +1,6 @@
 """Each example runs, and prints the numbers that it is about."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name):
+@functools.cache
+def run(name, *arguments):
     """Output of an example, with runs of spaces made one."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -50,6 +52,12 @@ PRINTED = {
         "I(time^2) 0.002593 0.05092 0.12 -0.71",
         "Residual 0.008096 0.08998",
         "152 4.51 4.053 4.500",
+        "likelihood ratio 12.620 for 3 parameters: p-value by chi-square 0.005535",
+        "of 200 responses simulated without ozone, 0 give as large a ratio: p-value 0.005",
+        "rows: 70 (5.23), 92 (4.28).",
+        "24 of 395 rows have a Cook's distance above three times the mean.",
+        "(1 | Block/Variety) 5 -302.115 blocks, and varieties within blocks",
+        "(nitro | Block/Variety) 9 -301.627 lines for blocks, and for varieties within blocks, singular",
     ],
     "pigs.py": [
         "REML criterion at convergence: 2033.7968",
@@ -61,6 +69,28 @@ PRINTED = {
         "shrinkage 0.96876",
         "1 -1.7384 -1.6841 -1.6841",
         "48 6.3171 6.1198 6.1198",
+        "-2 log-likelihood without the pigs 2502.501, with them 2029.854",
+        "likelihood ratio 472.648, p-value 4.25e-105",
+        "marginal (fixed effects) 0.9295",
+        "adjusted for the fixed effects 0.7751",
+    ],
+    "neyman_scott.py": [
+        "batches 5 56357.5 11271.5 t^2 + 5 s^2",
+        "REML 1764.050 1764.050 2451.250 2451.250",
+        "ML 1388.333 1388.333 2451.250 2451.250",
+        "restricted log-likelihood in closed form -159.827138, of the fit -159.827138",
+        "10000 0.501 (0.009) 1.002 (0.018) 1.002 (0.018) 1.002 (0.018)",
+    ],
+    "tour.py": [
+        "REML criterion at convergence: 1743.6283",
+        "Subject 309 Days -8.62 2.30 -13.14 -4.10",
+        "1 356.1 72.3 214.4 497.7",
+        "conditional (fixed and random) 0.7992",
+        "Relative SD 0.9669 0.2309",
+        "3 of 180 rows have a studentised residual beyond 3.64",
+        "335 Days 0.556 0.1151 0.938",
+        "335 644.9 25.6 19.9 685.8",
+        "(Days || Subject) 1762.0 1778.0",
     ],
 }
 
@@ -86,3 +116,21 @@ def test_sitka_fitted_values_do_not_depend_on_the_scale_of_time():
     label = "largest difference of fitted values "
     line = next(line for line in run("sitka.py").splitlines() if line.startswith(label))
     assert float(line.removeprefix(label)) < 1e-8
+
+
+FIGURES = {
+    "pigs.py": {"checks", "effects", "lines", "shrinkage"},
+    "sitka.py": {"by_tree", "cook", "effects", "intercepts", "lines", "quantiles", "residuals"},
+    "neyman_scott.py": {""},
+    "tour.py": {"checks", "criteria", "lines", "shrinkage"},
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_example_saves_its_figures_in_the_folder_named(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    run(name, str(tmp_path / "new" / "folder"))
+    stem = name.removesuffix(".py")
+    assert {path.name for path in tmp_path.rglob("*")} - {"new", "folder"} == {
+        f"{stem}_{figure}.png" if figure else f"{stem}.png" for figure in FIGURES[name]
+    }

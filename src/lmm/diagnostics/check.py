@@ -29,6 +29,8 @@ SOME_INFLATION, MUCH_INFLATION = 5.0, 10.0
 FEW_LEVELS = 5
 # Fewest values that are tested for normality, and most that Shapiro and Wilk's test takes.
 FEWEST_VALUES, MOST_SHAPIRO = 8, 5000
+# Promised decrease of the deviance, below which its size is rounding error.
+LEAST_DECREASE = 1e-12
 # Rows and effects that a line names.
 SHOWN = 5
 WIDTH = 100
@@ -132,7 +134,11 @@ def check(model: FittedModel) -> CheckReport:
 def _convergence(model: FittedModel) -> Finding:
     optimum = model.optimum
     if model.converged:
-        return Finding("convergence", "ok", f"The optimum is certified: {optimum.certificate}.")
+        promised = max(optimum.decrement, optimum.escape, LEAST_DECREASE)
+        bound = 10.0 ** np.ceil(np.log10(promised))
+        steps = "neither a step nor leaving the boundary lowers" if optimum.on_boundary else "one more step lowers"
+        found = f"The optimum is certified: {steps} the deviance by less than {bound:.0e}."
+        return Finding("convergence", "ok", found)
     found = f"The search stopped after {optimum.n_evaluations} evaluations: {optimum.certificate}."
     advice = (
         "Estimates may be off. Continue with fit(..., start=model.theta), allow more with "

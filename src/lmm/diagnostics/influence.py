@@ -108,15 +108,17 @@ class InfluenceResult:
         heading = f"Leaving out each {what} in turn, {len(self.cooks_distance)} in all ({how})"
         cook, ratio = (np.asarray(x, dtype=np.float64) for x in (self.cooks_distance, self.covratio))
         places = np.argsort(np.where(np.isnan(cook), -np.inf, cook), kind="stable")[::-1][:SHOWN]
-        moves = (self.dfbetas[name].to_numpy()[places] for name in self.dfbetas)
+        moves = self.dfbetas.to_numpy()[places]
+        furthest = np.argmax(np.abs(np.nan_to_num(moves)), axis=1)
         columns = (
             [str(label) for label in self.cooks_distance.index[places]],
+            [str(self.dfbetas.columns[i]) for i in furthest],
+            format_column(moves[np.arange(len(moves)), furthest], most_decimals=3),
             format_column(cook[places], most_decimals=4),
             format_column(ratio[places], most_decimals=3),
-            *(format_column(move, most_decimals=3) for move in moves),
         )
-        header = (what, "Cook's distance", "covratio", *(f"dfbetas {name}" for name in self.dfbetas))
-        table = Table("Largest Cook's distances:", header, tuple(zip(*columns, strict=True)), 1)
+        header = (what, "moves most", "dfbetas", "Cook's distance", "covratio")
+        table = Table("Largest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)
         return heading, table, self.notes
 
 
