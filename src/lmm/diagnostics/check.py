@@ -136,8 +136,8 @@ def _convergence(model: FittedModel) -> Finding:
     if model.converged:
         promised = max(optimum.decrement, optimum.escape, LEAST_DECREASE)
         bound = 10.0 ** np.ceil(np.log10(promised))
-        steps = "neither a step nor leaving the boundary lowers" if optimum.on_boundary else "one more step lowers"
-        found = f"The optimum is certified: {steps} the deviance by less than {bound:.0e}."
+        steps = "one more step, or leaving the boundary," if optimum.on_boundary else "one more step"
+        found = f"The optimum is certified: {steps} would lower the deviance by less than {bound:.0e}."
         return Finding("convergence", "ok", found)
     found = f"The search stopped after {optimum.n_evaluations} evaluations: {optimum.certificate}."
     advice = (

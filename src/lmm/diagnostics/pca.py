@@ -34,7 +34,7 @@ class RandomPCA:
     share : ndarray (k,)
         Share of each component in the sum of their variances; NaN where nothing varies.
     rotation : DataFrame (k, k)
-        Unit vectors of the components, one a column, by effect. Their signs are arbitrary.
+        Unit vectors of the components, one a column, by effect; the largest entry of each is positive.
     constant : tuple of str
         Combinations of effects that do not vary between levels, in words; empty unless the fit is singular.
     """
@@ -74,6 +74,8 @@ def random_pca(model: FittedModel) -> dict[str, RandomPCA]:
 
 def _components(factor: GroupingFactor, T: FloatArray) -> RandomPCA:
     rotation, sdev, _ = np.linalg.svd(T)
+    largest = np.argmax(np.abs(rotation), axis=0)
+    rotation = rotation * np.sign(rotation[largest, np.arange(len(sdev))])
     total = float((sdev**2).sum())
     names = [f"PC{i + 1}" for i in range(len(sdev))]
     return RandomPCA(
