@@ -163,7 +163,7 @@ def lonely():
 def test_a_group_that_carries_a_coefficient_alone_is_named(exact):
     influence = lonely().influence(by="g", exact=exact)
     assert influence.notes == (
-        "Without 'c' of 'g', the coefficient 'special' cannot be estimated: no other rows tell about it.",
+        "Without 'c' of 'g', the coefficient 'special' cannot be estimated from the other rows.",
     )
     for table in (influence.params, influence.dfbetas, influence.covratio, influence.cooks_distance, influence.sigma):
         assert table.loc["c":"c"].isna().to_numpy().all()
@@ -178,6 +178,27 @@ def test_a_row_that_carries_a_coefficient_alone_is_named():
     assert [note[:13] for note in influence.notes] == ["Without row 1"]
     assert "'odd'" in influence.notes[0]
     assert influence.cooks_distance.isna().to_list() == [i == 17 for i in range(180)]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_group_with_nearly_all_rows(exact):
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": [0] * 8 + [1, 2], "x": rng.normal(size=10), "y": rng.normal(size=10)})
+    influence = fit_quietly("y ~ x + (1 | g)", data).influence(by="g", exact=exact)
+    assert influence.notes == (
+        "Without 0 of 'g', the coefficients 'Intercept', 'x' cannot all be estimated from the other rows.",
+    )
+    assert influence.sigma.isna().to_list() == [True, False, False]
+
+
+def test_many_notes_are_not_all_printed():
+    data = frame("sleepstudy")
+    data = data[data["Subject"].isin(["308", "309", "310", "330", "331", "332", "333", "334"])]
+    fit = fit_quietly("Reaction ~ 0 + Subject:Days + (1 | Days)", data)
+    influence = fit_quietly("Reaction ~ 0 + Subject:Days + (0 + Days | Subject)", data).influence(by="Subject")
+    assert len(influence.notes) == 8
+    assert str(influence).endswith("... and 3 more in notes.")
+    assert fit.influence(by="Days").notes == ()
 
 
 def test_too_few_levels_to_estimate_a_variance():

@@ -30,6 +30,7 @@ from lmm.crossproducts import CrossProducts, cross_products
 from lmm.deviance import ProfiledDeviance
 from lmm.diagnostics.leverage import reduce_fixed
 from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.errors import ModelError
 from lmm.estimates import estimates
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import BoolArray, FloatArray, IntArray
@@ -120,6 +121,8 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         values, vectors = np.linalg.eigh(K)
         bad = values[:, 0] <= LEAST_INFORMATION
         lost[some[bad]] = _in_null_space(root, values[bad], vectors[bad])
+        if model.nobs - size <= p:  # as many coefficients as rows: nothing is left to estimate sigma from
+            lost[some], bad = True, np.ones(len(some), dtype=bool)
         values = np.where(bad[:, None], np.nan, values)
         turned = np.einsum("gij,gi->gj", vectors, moved)
         change[some] = -np.einsum("gij,gj->gi", vectors, turned / values)
@@ -128,7 +131,7 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         log_det_K[some] = np.log(values).sum(axis=1)
         se[some] = np.sqrt((np.einsum("ai,gij->gaj", root, vectors) ** 2 / values[:, None, :]).sum(axis=2))
     if model.known_sigma is None:
-        sigma = basis.scale * np.sqrt(rho2 / (deviance.nu - sizes))
+        sigma = basis.scale * np.sqrt(rho2 / np.maximum(deviance.nu - sizes, 1))
     else:
         sigma = np.where(np.isnan(rho2), np.nan, model.known_sigma)
     return Deletion(
@@ -167,7 +170,7 @@ def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) ->
 
 def exact(
     model: FittedModel, units: IntArray, n_units: int, skip: Collection[int]
-) -> tuple[Deletion, FloatArray, list[int]]:
+) -> tuple[Deletion, FloatArray, dict[int, str]]:
     """
     Leave out each unit in turn, and search for the optimum again.
 
@@ -185,8 +188,8 @@ def exact(
     deletion : Deletion
     variances : ndarray (n_units, m)
         Variance parameters of the model, in their order.
-    not_converged : list of int
-        Units whose search did not converge.
+    failed : dict of int to str
+        Units whose search did not converge or had no optimum, and why.
     """
     deviance, basis, full = model.deviance_function, model.basis, model.estimates
     rows = standard_rows(model)
@@ -202,19 +205,25 @@ def exact(
         lost=np.zeros((n_units, p), dtype=bool),
     )
     variances = np.full((n_units, len(parameters)), np.nan)
-    not_converged = []
+    failed: dict[int, str] = {}
     root = np.linalg.cholesky(full.cov_beta)
     for unit in range(n_units):
         rest = _without(deviance.cross, rows.blocks[deviance.cross.order[0]].codes, rows.take(members[unit]))
         values, vectors = np.linalg.eigh(rest.A_BB[:p, :p])
         if values[0] <= LEAST_INFORMATION:
             result.lost[unit] = _in_null_space(basis.R_inverse, values[None], vectors[None])[0]
-        if values[0] <= LEAST_INFORMATION or unit in skip:
+        elif rest.n <= p:
+            result.lost[unit] = True
+        if result.lost[unit].any() or unit in skip:
             continue
         without = ProfiledDeviance(rest, deviance.covariances, reml=deviance.reml, sigma=deviance.sigma)
-        optimum = find_optimum(without, model.optimum.theta, model.control)
+        try:
+            optimum = find_optimum(without, model.optimum.theta, model.control)
+        except ModelError as error:
+            failed[unit] = str(error)
+            continue
         if not optimum.converged:
-            not_converged.append(unit)
+            failed[unit] = "the search for the optimum did not converge"
         found = estimates(without, optimum.evaluation, basis, model.known_sigma)
         covariances = [found.sigma**2 * T @ T.T for T in found.T]
         variances[unit] = [parameter.value(covariances, found.sigma) for parameter in parameters]
@@ -224,7 +233,7 @@ def exact(
         result.distance[unit] = change @ change
         result.covratio[unit] = np.exp(np.linalg.slogdet(found.cov_beta)[1] - np.linalg.slogdet(full.cov_beta)[1])
         result.sigma[unit] = found.sigma
-    return result, variances, not_converged
+    return result, variances, failed
 
 
 def _without(cross: CrossProducts, codes: IntArray, gone: StandardRows) -> CrossProducts:

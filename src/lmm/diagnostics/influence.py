@@ -20,7 +20,7 @@ from lmm.linalg import FloatArray, IntArray
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# Units that the printed account lists.
+# Units and notes that the printed account lists.
 SHOWN = 5
 
 
@@ -119,7 +119,8 @@ class InfluenceResult:
         )
         header = (what, "moves most", "dfbetas", "Cook's distance", "covratio")
         table = Table("Largest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)
-        return heading, table, self.notes
+        more = len(self.notes) - SHOWN
+        return heading, table, (*self.notes[:SHOWN], *([f"... and {more} more in notes."] if more > 0 else []))
 
 
 def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
@@ -135,10 +136,10 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
     variances, notes = None, []
     if exact:
         single = too_few_levels(model, units, len(labels))
-        deletion, values, not_converged = exact_deletion(model, units, len(labels), single)
+        deletion, values, failed = exact_deletion(model, units, len(labels), single)
         parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
         variances = pd.DataFrame(values, index=labels, columns=[parameter.name for parameter in parameters])
-        notes = _exact_notes(single, not_converged, name, labels)
+        notes = _exact_notes(single, failed, name, labels)
     else:
         deletion = one_step(model, units, len(labels))
     if by is None and not exact:
@@ -173,23 +174,22 @@ def _lost_notes(model: FittedModel, deletion: Deletion, name: str, labels: pd.In
         what = (
             f"the coefficient {lost[0]} cannot" if len(lost) == 1 else f"the coefficients {', '.join(lost)} cannot all"
         )
-        notes.append(f"Without {_named(name, labels[int(unit)])}, {what} be estimated: no other rows tell about it.")
+        notes.append(f"Without {_named(name, labels[int(unit)])}, {what} be estimated from the other rows.")
     return notes
 
 
 def _named(name: str, label: object) -> str:
-    return f"row {label!r}" if name == "row" else f"{label!r} of {name!r}"
+    shown = repr(label) if isinstance(label, str) else str(label)
+    return f"row {shown}" if name == "row" else f"{shown} of {name!r}"
 
 
-def _exact_notes(single: dict[int, str], not_converged: list[int], name: str, labels: pd.Index[Any]) -> list[str]:
+def _exact_notes(single: dict[int, str], failed: dict[int, str], name: str, labels: pd.Index[Any]) -> list[str]:
     """Sentences on the units without which the variances cannot be estimated, or were not."""
     notes = [
         f"Without {_named(name, labels[unit])}, {group!r} has a single level left: no variance between levels."
         for unit, group in single.items()
     ]
-    return notes + [
-        f"Without {_named(name, labels[unit])}, the search for the optimum did not converge." for unit in not_converged
-    ]
+    return notes + [f"Without {_named(name, labels[unit])}, {why}." for unit, why in failed.items()]
 
 
 def _labelled(
