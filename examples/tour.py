@@ -48,9 +48,13 @@ print("\n9. New data from the model, and the model fitted to them\n")
 print(fit.refit(fit.simulate(rng=1)[0]).params.round(2).to_string())
 
 if len(sys.argv) > 1:
+    import matplotlib.pyplot as plt
+
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.0), layout="constrained")
+    lmm.plots.fitted_lines(fit, sleepstudy, "Days", ax=left)
+    lmm.plots.shrinkage(fit, ax=right)
+    figure.savefig(folder / "tour_people.png", dpi=100)
     fit.plot().savefig(folder / "tour_checks.png", dpi=150)
-    lmm.plots.fitted_lines(fit, sleepstudy, "Days").figure.savefig(folder / "tour_lines.png", dpi=150)
-    lmm.plots.shrinkage(fit).figure.savefig(folder / "tour_shrinkage.png", dpi=150)
     lmm.plots.information_criteria(*path, names=terms).figure.savefig(folder / "tour_criteria.png", dpi=150)

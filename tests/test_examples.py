@@ -134,7 +134,7 @@ FIGURES = {
         "sitka_residuals",
     },
     "neyman_scott.py": {"neyman_scott"},
-    "tour.py": {"tour_checks", "tour_criteria", "tour_lines", "tour_shrinkage"},
+    "tour.py": {"tour_checks", "tour_criteria", "tour_people"},
 }
 
 

@@ -66,7 +66,7 @@ def information_criteria(*models: FittedModel, names: Sequence[str] | None = Non
     ax.set_xticks(place, shown)
     ax.margins(x=0.15, y=0.15)
     ax.set(xlabel="Model", ylabel="Information criterion")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small")
     return ax
 
 

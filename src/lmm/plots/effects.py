@@ -135,7 +135,7 @@ def shrinkage(
         ax.scatter(b[:, 0], b[:, 1], s=22.0, color=BLUE, linewidths=0.0, zorder=3, label="prediction")
         ax.scatter(0.0, 0.0, marker="+", s=120.0, color=ORANGE, linewidths=2.0, zorder=4, label="population")
         ax.set(xlabel=f"{factor.group}: {factor.effects[0]}", ylabel=f"{factor.group}: {factor.effects[1]}")
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, fontsize="small")
         return ax
     ax.axline((0.0, 0.0), slope=1.0, color=GUIDE, linewidth=1.2, linestyle="--", zorder=1)
     ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
