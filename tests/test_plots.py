@@ -243,8 +243,12 @@ def test_panel_of_four():
         "Studentised residual",
         "Studentised residual",
         "Cook's distance",
-        "Standardised prediction",
+        "Standardised Subject: Intercept",
     ]
+    inside, outside = points(figure.axes[1], 0), points(figure.axes[1], 1)
+    alone = lmm.plots.qq_residuals(fitted("sleepstudy", reml=True))
+    np.testing.assert_allclose(points(alone, 0), inside)
+    np.testing.assert_allclose(points(alone, 1), outside)
     without = fit_quietly("Reaction ~ 0 + (1 | Subject)", frame("sleepstudy")).plot()
     assert without.axes[2].get_ylabel() == "Square root of |studentised residual|"
 

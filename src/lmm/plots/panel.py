@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lmm.diagnostics.simulated import observed, simulated
 from lmm.plots.distances import cooks_distance
-from lmm.plots.quantiles import qq_random_effects, qq_residuals
+from lmm.plots.quantiles import LEVEL, N_SIM, SEED, draw_effect, draw_residuals
 from lmm.plots.residuals import residuals_vs_fitted, scale_location
 
 if TYPE_CHECKING:
@@ -19,11 +22,13 @@ def overview(model: FittedModel) -> Figure:
     import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
 
     figure, axes = plt.subplots(2, 2, figsize=(9.0, 7.0), layout="constrained")
+    values, draws = observed(model), simulated(model, N_SIM, np.random.default_rng(SEED))
     residuals_vs_fitted(model, ax=axes[0, 0])
-    qq_residuals(model, ax=axes[0, 1])
+    draw_residuals(axes[0, 1], values, draws, LEVEL)
     if model.design.names:
         cooks_distance(model, ax=axes[1, 0])
     else:  # Cook's distance measures the change of the fixed effects, of which there are none
         scale_location(model, ax=axes[1, 0])
-    qq_random_effects(model, model.factors[0].group, model.factors[0].effects[0], ax=axes[1, 1])
+    draw_effect(axes[1, 1], values, draws, LEVEL, (0, 0))
+    axes[1, 1].set_ylabel(f"Standardised {model.factors[0].group}: {model.factors[0].effects[0]}")
     return figure

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from lmm.arguments import Seed, confidence_level, fitted_model, random_generator, whole_number
-from lmm.diagnostics.simulated import observed, simulated
+from lmm.diagnostics.simulated import Standardized, observed, simulated
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.plots.choice import chosen_effect, chosen_factor
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from lmm.model import FittedModel
 
-# Simulated responses and their seed: the same picture each time, unless the user wants another.
-N_SIM, SEED = 200, 1
+# Simulated responses, their seed (the same picture each time, unless the user wants another), and the band's level.
+N_SIM, SEED, LEVEL = 200, 1, 0.95
 BAND = "#DDDDDD"
 
 
 def qq_residuals(
-    model: FittedModel, *, n_sim: int = N_SIM, level: float = 0.95, rng: Seed = SEED, ax: Axes | None = None
+    model: FittedModel, *, n_sim: int = N_SIM, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
 ) -> Axes:
     """
     Normal quantiles of studentised residuals, with a band in which each point lies where the model holds.
@@ -64,10 +64,9 @@ def qq_residuals(
     """
     model = fitted_model(model)
     generator, count, level = _check(n_sim, level, rng)
-    draws = simulated(model, count, generator).residuals if count else None
+    draws = simulated(model, count, generator) if count else None
     ax = axes_or_new(ax)
-    _draw(ax, observed(model).residuals[0], draws, level)
-    ax.set(xlabel="Normal quantile", ylabel="Studentised residual")
+    draw_residuals(ax, observed(model), draws, level)
     return ax
 
 
@@ -77,7 +76,7 @@ def qq_random_effects(
     effect: str | None = None,
     *,
     n_sim: int = N_SIM,
-    level: float = 0.95,
+    level: float = LEVEL,
     rng: Seed = SEED,
     ax: Axes | None = None,
 ) -> Axes | NDArray[Any]:
@@ -116,19 +115,34 @@ def qq_random_effects(
     chosen = _effects(model, group, effect)
     if ax is not None and len(chosen) > 1:
         raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
-    values = observed(model).modes
-    draws = simulated(model, count, generator).modes if count else None
-    panels = [ax or axes_or_new(None)] if len(chosen) == 1 else _panels(len(chosen))
+    values = observed(model)
+    draws = simulated(model, count, generator) if count else None
+    panels = [axes_or_new(ax)] if len(chosen) == 1 else _panels(len(chosen))
     for panel, (t, a) in zip(panels, chosen, strict=True):
-        own, drawn = values[t][0, :, a], None if draws is None else draws[t][:, :, a]
-        if np.isfinite(own).any():
-            _draw(panel, own, drawn, level)
-        else:
-            panel.text(0.5, 0.5, "does not vary", ha="center", va="center", transform=panel.transAxes)
         factor = model.factors[t]
-        panel.set(xlabel="Normal quantile", title=f"{factor.group}: {factor.effects[a]}")
+        draw_effect(panel, values, draws, level, (t, a))
+        panel.set_title(f"{factor.group}: {factor.effects[a]}")
     panels[0].set_ylabel("Standardised prediction")
     return panels[0] if len(chosen) == 1 else np.array(panels)
+
+
+def draw_residuals(ax: Axes, values: Standardized, draws: Standardized | None, level: float) -> None:
+    """Quantiles of studentised residuals, with a band where there are draws."""
+    _draw(ax, values.residuals[0], None if draws is None else draws.residuals, level)
+    ax.set(xlabel="Normal quantile", ylabel="Studentised residual")
+
+
+def draw_effect(
+    ax: Axes, values: Standardized, draws: Standardized | None, level: float, which: tuple[int, int]
+) -> None:
+    """Quantiles of one random effect, given by the number of its grouping factor and its position there."""
+    t, a = which
+    own = values.modes[t][0, :, a]
+    if np.isfinite(own).any():
+        _draw(ax, own, None if draws is None else draws.modes[t][:, :, a], level)
+    else:
+        ax.text(0.5, 0.5, "does not vary", ha="center", va="center", transform=ax.transAxes)
+    ax.set_xlabel("Normal quantile")
 
 
 def _check(n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
