@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numbers
 import operator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
 
 Seed = int | np.random.Generator | None
 
@@ -62,3 +65,12 @@ def random_generator(rng: object) -> np.random.Generator:
             f"rng must be None, a seed (an integer, not negative) or a numpy.random.Generator; got {rng!r}"
         )
     return np.random.default_rng(seed)
+
+
+def fitted_model(given: object) -> FittedModel:
+    """Refuse what is no fitted model."""
+    from lmm.model import FittedModel  # noqa: PLC0415 - the model imports this module
+
+    if not isinstance(given, FittedModel):
+        raise ArgumentError(f"a fitted model is expected, as lmm.fit gives it; got {type(given).__name__}")
+    return given

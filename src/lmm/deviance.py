@@ -111,6 +111,15 @@ class Evaluation:
         return beta
 
 
+@dataclass(frozen=True)
+class _FirstRows:
+    """Rows in the first block: columns z, shape (m, k), levels (m,), and D z, shape (k, m), for D of their level."""
+
+    z: FloatArray
+    codes: IntArray
+    Dz: FloatArray
+
+
 class ProfiledDeviance:
     """
     Profiled ML deviance or REML criterion.
@@ -420,9 +429,47 @@ class ProfiledDeviance:
         shift : ndarray (p, m)
             X'Z G z.
         """
+        first, tail_rows, shift = self._reached(at, rows)
+        within = np.zeros(shift.shape[1])
+        if first is not None:
+            within += np.einsum("ma,am->m", first.z, first.Dz)
+        if at.tail is not None:
+            within += at.tail.quadratic_forms(tail_rows)
+        return within, shift
+
+    def set_terms(
+        self, at: Evaluation, rows: Mapping[int, tuple[FloatArray, IntArray]], size: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """
+        Like `prediction_terms`, with the products between rows of a set: sets of ``size`` consecutive rows each.
+
+        Returns
+        -------
+        within : ndarray (m / size, size, size)
+            Z_U G Z_U' for each set U of rows, with G = Lambda Omega^-1 Lambda'.
+        shift : ndarray (p, m)
+            X'Z G z.
+        """
+        first, tail_rows, shift = self._reached(at, rows)
+        within = np.zeros((shift.shape[1] // size, size, size))
+        if first is not None:
+            sets = (-1, size)
+            codes = first.codes.reshape(sets)
+            products = np.einsum(
+                "gsa,agt->gst", first.z.reshape(*sets, len(first.Dz)), first.Dz.reshape(-1, *codes.shape)
+            )
+            within += np.where(codes[:, :, None] == codes[:, None, :], products, 0.0)
+        if at.tail is not None:
+            within += at.tail.inner_products(tail_rows, size)
+        return within, shift
+
+    def _reached(
+        self, at: Evaluation, rows: Mapping[int, tuple[FloatArray, IntArray]]
+    ) -> tuple[_FirstRows | None, sparse.csr_array, FloatArray]:
+        """The rows in the first block, what they reach in the tail, shape (m, q_T), and X'Z G z, shape (p, m)."""
         p = self.cross.p
         m = len(next(iter(rows.values()))[1])
-        within, shift = np.zeros(m), np.zeros((p, m))
+        first, shift = None, np.zeros((p, m))
         tail_rows = sparse.csr_array((m, at.b_T.shape[1]))
         start = 0
         for place, (t, (k, J)) in enumerate(zip(self.cross.order, self.cross.sizes, strict=True)):
@@ -433,7 +480,7 @@ class ProfiledDeviance:
             if place == 0:
                 shift += np.einsum("pam,ma->pm", at.b_1[:p][:, :, codes], z)
                 Dz = np.einsum("abm,mb->am", self._first_inverse(at)[:, :, codes], z)
-                within += np.einsum("ma,am->m", z, Dz)
+                first = _FirstRows(z, codes, Dz)
                 if self.tail is not None:
                     RDz = np.einsum("cbm,bm->cm", self.reduction.R[:, :, codes], Dz)
                     reached = _row_matrix(RDz, codes, 0, J, k * J) @ self.tail.C.T
@@ -442,9 +489,7 @@ class ProfiledDeviance:
                 columns = codes + J * np.arange(k)[:, None] + offset
                 shift += np.einsum("pam,ma->pm", at.b_T[:p][:, columns], z)
                 tail_rows = tail_rows + _row_matrix(z.T, codes, offset, J, at.b_T.shape[1])
-        if at.tail is not None:
-            within += at.tail.quadratic_forms(tail_rows)
-        return within, shift
+        return first, tail_rows, shift
 
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
         """Cholesky factors of K_j = I + R_j T T' R_j' for all levels, and the log of their determinants' product."""

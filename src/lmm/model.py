@@ -36,6 +36,11 @@ from lmm.structure import Structure, structure
 from lmm.tidy import glance, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lmm.diagnostics.check import CheckReport
+    from lmm.diagnostics.influence import InfluenceResult
+    from lmm.diagnostics.pca import RandomPCA
     from lmm.inference.bootstrap_result import BootstrapResult, Statistic
     from lmm.inference.profile import Curves, ProfileResult
     from lmm.summary import Summary
@@ -644,6 +649,32 @@ class FittedModel:
         """
         return joint_covariance(self)
 
+    def random_pca(self) -> dict[str, RandomPCA]:
+        """
+        Principal components of the covariance of the random effects of each grouping factor.
+
+        In a singular fit they say which combination of effects does not vary between levels.
+
+        Returns
+        -------
+        dict of str to RandomPCA
+            By grouping factor: standard deviations relative to the residual one, shares of variance, directions.
+
+        References
+        ----------
+        Bates, D., Kliegl, R., Vasishth, S. and Baayen, H. (2015). Parsimonious mixed models. arXiv:1506.04967.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.random_pca()["Subject"].sdev
+        array([0.9669, 0.2309])
+        """
+        from lmm.diagnostics.pca import random_pca  # noqa: PLC0415 - most fits are never diagnosed
+
+        return random_pca(self)
+
     # Rows
 
     @property
@@ -659,6 +690,54 @@ class FittedModel:
     @cached_property
     def _fitted(self) -> FloatArray:
         return predicted_mean(self, fitted_rows(self, chosen_effects(self, random=True)))
+
+    def residuals(self, kind: str = "response") -> pd.Series[float]:
+        """
+        Residuals of a kind, on the index of the rows used.
+
+        Parameters
+        ----------
+        kind : {"response", "pearson", "scaled", "studentized", "marginal", "cholesky"}
+            With weights w, fitted values that include the offset, and sigma^2 V the covariance of the response:
+
+            - ``"response"``: r = y less fitted values X beta + Z b.
+            - ``"pearson"``: sqrt(w) r, of equal residual variance.
+            - ``"scaled"``: sqrt(w) r / sigma.
+            - ``"studentized"``: sqrt(w) r / (sigma sqrt(1 - h)) with leverage h, of variance 1 under the model.
+            - ``"marginal"``: y - X beta, less the offset; random effects and errors together.
+            - ``"cholesky"``: L^-1 (y - X beta) with L L' = sigma^2 V, rows in their order: independent with variance 1
+              under the model, but for the estimation of beta. Each is the standardised error of predicting a row from
+              those before it.
+
+        Returns
+        -------
+        Series (nobs,)
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+        ModelError
+            When decorrelating the rows would need more memory than the machine has.
+
+        References
+        ----------
+        Houseman, E. A., Ryan, L. M. and Coull, B. A. (2004). Cholesky residuals for assessing normal errors in a linear
+        model with correlated outcomes. Journal of the American Statistical Association 99, 383-394.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.residuals("studentized").head(3).round(4)
+        0    0.7754
+        1   -1.5437
+        2   -1.5437
+        Name: studentized, dtype: float64
+        """
+        from lmm.diagnostics.residuals import residuals  # noqa: PLC0415 - most fits are never diagnosed
+
+        return residuals(self, kind)
 
     # Data frames for other tools
 
@@ -901,6 +980,115 @@ class FittedModel:
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def influence(self, by: str | None = None, *, exact: bool = False) -> InfluenceResult:
+        """
+        How much each row, or each group of rows, moves the estimates when it is left out.
+
+        Parameters
+        ----------
+        by : str, optional
+            Grouping factor whose levels are left out, all their rows at once; single rows where None.
+        exact : bool
+            Fit the model again without each unit, from cross-products less those of the unit. Otherwise one step: the
+            variance ratios theta stay as they are, beta and sigma follow exactly.
+
+        Returns
+        -------
+        InfluenceResult
+            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry a unit; with
+            ``exact=True`` the variance components too. Prints the units with the largest Cook's distances.
+
+        Raises
+        ------
+        ArgumentError
+            When ``by`` is no grouping factor of the model.
+        ModelError
+            For a model without fixed effects.
+
+        References
+        ----------
+        Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models.
+        Technometrics 34, 38-45.
+        Belsley, D. A., Kuh, E. and Welsch, R. E. (1980). Regression Diagnostics. Wiley (dfbetas, covariance ratio).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> influence = fit.influence(by="Subject", exact=True)
+        >>> influence.cooks_distance.nlargest(2).round(4)
+        309    0.1320
+        335    0.1151
+        Name: cooks_distance, dtype: float64
+        >>> influence.variance_components.loc["335"].round(1)
+        Subject.Intercept         644.9
+        Subject.Days               25.6
+        Subject.Intercept.Days     19.9
+        Residual                  685.8
+        Name: 335, dtype: float64
+        """
+        from lmm.diagnostics.influence import influence  # noqa: PLC0415 - most fits are never diagnosed
+
+        return influence(self, by, exact)
+
+    def check(self) -> CheckReport:
+        """
+        Report on what may be wrong with the fit, each line with what to do about it.
+
+        Checked are the certificate of the optimum, singular directions of the random effects, scales of the predictors,
+        outlying rows, normality of residuals and random effects (by skewness, kurtosis and Shapiro and Wilk's test),
+        homogeneity of the residual variance (Koenker's score test), collinearity (generalised variance inflation) and
+        numbers of levels.
+
+        Returns
+        -------
+        CheckReport
+            Prints as text; shows as HTML in a notebook. ``report.findings`` holds the lines, ``report.warnings`` those
+            that need attention.
+
+        References
+        ----------
+        Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics 17, 107-112.
+        Fox, J. and Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+        Association 87, 178-183.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> report = fit.check()
+        >>> print(report["outliers"].found)
+        3 of 180 rows have a studentised residual beyond 3.64, the limit for so many rows: 56 (5.53), 59 (-4.57), ...
+        >>> [finding.check for finding in report.warnings]
+        ['outliers', 'normal residuals']
+        """
+        from lmm.diagnostics.check import check  # noqa: PLC0415 - most fits are never diagnosed
+
+        return check(self)
+
+    def plot(self) -> Figure:
+        """
+        Four pictures of the fit in one figure.
+
+        Residuals against fitted values, their normal quantiles, Cook's distances by row, and normal quantiles of the
+        first random effect. `lmm.plots` has these and more, one by one.
+
+        Returns
+        -------
+        Figure
+            Of matplotlib; neither shown nor saved.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> len(fit.plot().axes)
+        4
+        """
+        from lmm.plots.panel import overview  # noqa: PLC0415 - needs matplotlib
+
+        return overview(self)
 
     def profile(
         self,
