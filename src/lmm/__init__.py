@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
     from lmm.model import FittedModel
+    from lmm.moments.estimate import anova_estimates
     from lmm.optimize import Control
 
 __version__ = "0.1.0"
@@ -40,12 +41,18 @@ __all__ = [
     "LMMWarning",
     "ModelError",
     "SingularFitWarning",
+    "anova_estimates",
     "datasets",
     "fit",
 ]
 
 # Where the names live that are imported on first use.
-_ON_USE = {"Control": "lmm.optimize", "FittedModel": "lmm.model", "fit": "lmm.fitting"}
+_ON_USE = {
+    "Control": "lmm.optimize",
+    "FittedModel": "lmm.model",
+    "anova_estimates": "lmm.moments.estimate",
+    "fit": "lmm.fitting",
+}
 
 
 def __getattr__(name: str) -> object:
