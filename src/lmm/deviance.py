@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -42,6 +43,7 @@ from lmm.linalg import (
     FloatArray,
     IntArray,
     cholesky_levels,
+    inverse_levels,
     positive_part,
     solve_lower_levels,
     solve_upper_levels,
@@ -162,7 +164,7 @@ class ProfiledDeviance:
             tail_factor, b_T, E_T = None, cross.A_BT, cross.A_BT
             E_1 = np.einsum("acj,pcj->paj", half_R, half_B)
         else:
-            G = _inverse_levels(L)
+            G = inverse_levels(L)
             GR = np.einsum("cdj,daj->caj", G, reduction.R)
             tail_factor = factor_tail(tail, G, factors[1:])
             log_det += tail_factor.log_det
@@ -219,18 +221,31 @@ class ProfiledDeviance:
         of the way theta enters Sigma, with the positive part of M: at an optimum M is positive semidefinite, and on
         the boundary this second term is all there is.
         """
-        B = np.zeros((self.n_theta, self.n_theta))
+        B = self.path_curvature([positive_part(M) for M in at.M])
+        order = self.theta_order
+        return B + self.average_information(at, self.tangent_directions(at))[np.ix_(order, order)]
+
+    @cached_property
+    def theta_order(self) -> IntArray:
+        """Place of each entry of theta among all entries taken block by block, in the order of the cross-products."""
+        entries = [np.arange(self.slices[t].start, self.slices[t].stop) for t in self.cross.order]
+        return np.argsort(np.concatenate(entries))
+
+    def tangent_directions(self, at: Evaluation) -> list[FloatArray]:
+        """Derivatives dSigma/dtheta of each block, shape (m_t, k_t, k_t), in the order of the cross-products."""
         directions = []
-        for place, (t, T) in enumerate(zip(self.cross.order, at.factors, strict=True)):
-            tangents = self.covariances[t].tangents
-            d_sigma = tangents @ T.T
+        for t, T in zip(self.cross.order, at.factors, strict=True):
+            d_sigma = self.covariances[t].tangents @ T.T
             directions.append(d_sigma + d_sigma.transpose(0, 2, 1))
-            M = positive_part(at.M[place])
-            B[self.slices[t], self.slices[t]] = 2.0 * np.einsum("iab,ac,jcb->ij", tangents, M, tangents)
-        in_theta_order = np.argsort(
-            np.concatenate([np.arange(self.slices[t].start, self.slices[t].stop) for t in self.cross.order])
-        )
-        return B + self.average_information(at, directions)[np.ix_(in_theta_order, in_theta_order)]
+        return directions
+
+    def path_curvature(self, M: Sequence[FloatArray]) -> FloatArray:
+        """<M, d2 Sigma / dtheta_i dtheta_j>, shape (m, m), for M of each block in the order of the cross-products."""
+        B = np.zeros((self.n_theta, self.n_theta))
+        for t, weight in zip(self.cross.order, M, strict=True):
+            tangents = self.covariances[t].tangents
+            B[self.slices[t], self.slices[t]] = 2.0 * np.einsum("iab,ac,jcb->ij", tangents, weight, tangents)
+        return B
 
     def average_information(self, at: Evaluation, directions: Sequence[FloatArray]) -> FloatArray:
         """
@@ -257,20 +272,10 @@ class ProfiledDeviance:
         variance parameter estimation in linear mixed models. Biometrics 51, 1440-1450.
         """
         p = self.cross.p
-        h_1, h_T = self._working_effects(at, directions)
-        # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i, and what V_1^-1 leaves of them.
-        B_w = _gram(at.E_1, h_1) + at.E_T @ h_T.T
-        explained = np.einsum("cbj,mbj->mcj", self.reduction.R, h_1)
-        if self.tail is None or at.tail is None:
-            half = solve_lower_levels(at.L, explained)
-            inner = _gram(half, half)
-        else:
-            explained += _to_first(self.tail, h_T)
-            half = solve_lower_levels(at.L, explained)
-            rest = (self.tail.rest_matrix @ h_T.T).T
-            _, eliminated = at.tail.solve(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
-            inner = _gram(half, half) + h_T @ rest.T - eliminated
-        reduced = lapack.dtrtrs(at.border, B_w, lower=1)[0]
+        h_1, h_T = self.working_effects(at, directions, np.append(-at.beta, 1.0))
+        inner = self.inner_products(at, h_1, h_T)
+        # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i.
+        reduced = lapack.dtrtrs(at.border, _gram(at.E_1, h_1) + at.E_T @ h_T.T, lower=1)[0]
         inner -= reduced[:p].T @ reduced[:p]
         if self.sigma is not None:
             return inner / self.sigma**2
@@ -278,11 +283,56 @@ class ProfiledDeviance:
         information: FloatArray = (self.nu / at.rho2) * (inner - np.outer(slope, slope))
         return information
 
-    def _working_effects(self, at: Evaluation, directions: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """Rows dSigma_i Z' P y of the first block, shape (m, k, J), and of the tail, shape (m, q_T)."""
-        residual = np.append(-at.beta, 1.0)
+    def inner_products(self, at: Evaluation, h_1: FloatArray, h_T: FloatArray) -> FloatArray:
+        """
+        Inner products h_i' Z' V^-1 Z h_j.
+
+        Parameters
+        ----------
+        at : Evaluation
+        h_1 : ndarray (m, k, J)
+            Effects of the first block.
+        h_T : ndarray (m, q_T)
+            Effects of the tail.
+
+        Returns
+        -------
+        ndarray (m, m)
+        """
+        explained = np.einsum("cbj,mbj->mcj", self.reduction.R, h_1)
+        if self.tail is None or at.tail is None:
+            half = solve_lower_levels(at.L, explained)
+            return _gram(half, half)
+        explained += _to_first(self.tail, h_T)
+        half = solve_lower_levels(at.L, explained)
+        rest = (self.tail.rest_matrix @ h_T.T).T
+        _, eliminated = at.tail.solve(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
+        inner: FloatArray = _gram(half, half) + h_T @ rest.T - eliminated
+        return inner
+
+    def working_effects(
+        self, at: Evaluation, directions: Sequence[FloatArray], combination: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """
+        Effects dSigma_i Z' V^-1 [X y] c for a combination c of the columns of [X y].
+
+        Parameters
+        ----------
+        at : Evaluation
+        directions : sequence of ndarray (m_t, k_t, k_t)
+            Changes dSigma of each block, in the order of the cross-products.
+        combination : ndarray (p + 1,)
+
+        Returns
+        -------
+        h_1 : ndarray (m, k, J)
+            Effects of the first block; m is the sum of the m_t.
+        h_T : ndarray (m, q_T)
+            Effects of the tail.
+        """
         scores = [
-            (residual @ E.reshape(len(residual), -1)).reshape(E.shape[1:]) for E in self.cross.by_block(at.E_1, at.E_T)
+            (combination @ E.reshape(len(combination), -1)).reshape(E.shape[1:])
+            for E in self.cross.by_block(at.E_1, at.E_T)
         ]
         m = sum(len(d_sigma) for d_sigma in directions)
         h_1, h_T = np.zeros((m, *scores[0].shape)), np.zeros((m, at.E_T.shape[1]))
@@ -392,13 +442,6 @@ def _row_matrix(values: FloatArray, codes: IntArray, offset: int, J: int, width:
     k, m = values.shape
     columns = codes[:, None] + J * np.arange(k) + offset
     return sparse.csr_array((values.T.ravel(), columns.ravel(), np.arange(0, m * k + 1, k)), shape=(m, width))
-
-
-def _inverse_levels(L: FloatArray) -> FloatArray:
-    """Inverses of L L' for all levels, shape (k, k, J)."""
-    identity = np.broadcast_to(np.eye(len(L))[:, :, None], L.shape)
-    half = solve_lower_levels(L, identity)
-    return np.asarray(np.einsum("acj,bcj->abj", half, half))
 
 
 def _gram(one: FloatArray, other: FloatArray) -> FloatArray:

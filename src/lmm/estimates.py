@@ -21,8 +21,8 @@ class Estimates:
     ----------
     beta : ndarray (p,)
         Fixed effects.
-    cov_beta : ndarray (p, p)
-        Their covariance, sigma^2 (X' V^-1 X)^-1 with V relative to sigma^2.
+    root_cov_beta : ndarray (p, p)
+        Upper triangular root B of their covariance B B' = sigma^2 (X' V^-1 X)^-1, with V relative to sigma^2.
     sigma : float
         Residual standard deviation.
     theta : ndarray (m,)
@@ -34,11 +34,21 @@ class Estimates:
     """
 
     beta: FloatArray
-    cov_beta: FloatArray
+    root_cov_beta: FloatArray
     sigma: float
     theta: FloatArray
     T: tuple[FloatArray, ...]
     criterion: float
+
+    @property
+    def cov_beta(self) -> FloatArray:
+        """Covariance of the fixed effects, shape (p, p)."""
+        return self.root_cov_beta @ self.root_cov_beta.T
+
+    @property
+    def covariances(self) -> list[FloatArray]:
+        """Covariance matrices sigma^2 T T' of the random effects of the grouping factors."""
+        return [self.sigma**2 * T @ T.T for T in self.T]
 
 
 def estimates(deviance: ProfiledDeviance, at: Evaluation, basis: Basis, known_sigma: float | None = None) -> Estimates:
@@ -46,14 +56,13 @@ def estimates(deviance: ProfiledDeviance, at: Evaluation, basis: Basis, known_si
     p = deviance.cross.p
     sigma = basis.scale * float(np.sqrt(at.rho2 / deviance.nu)) if known_sigma is None else known_sigma
     L_inverse: FloatArray = lapack.dtrtri(at.border[:p, :p], lower=1)[0] if p else np.zeros((0, 0))
-    root = sigma * basis.R_inverse @ L_inverse.T
     theta, T = [], []
     for covariance, A, thetas in zip(deviance.covariances, basis.bases, deviance.slices, strict=True):
         theta.append(covariance.from_root(A @ covariance.factor(at.theta[thetas])))
         T.append(covariance.factor(theta[-1]))
     return Estimates(
         beta=basis.beta_0 + basis.scale * (basis.R_inverse @ at.beta),
-        cov_beta=root @ root.T,
+        root_cov_beta=sigma * basis.R_inverse @ L_inverse.T,
         sigma=sigma,
         theta=np.concatenate(theta),
         T=tuple(T),

@@ -166,3 +166,10 @@ def solve_upper_levels(L: FloatArray, B: FloatArray) -> FloatArray:
             x = x - L[c, r] * X[:, c]
         X[:, r] = x / L[r, r]
     return X
+
+
+def inverse_levels(L: FloatArray) -> FloatArray:
+    """Inverses of L L' for all levels, shape (k, k, J)."""
+    identity = np.broadcast_to(np.eye(len(L))[:, :, None], L.shape)
+    half = solve_lower_levels(L, identity)
+    return np.asarray(np.einsum("acj,bcj->abj", half, half))

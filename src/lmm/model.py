@@ -15,6 +15,7 @@ from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
 from lmm.factors import GroupingFactor
+from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
 from lmm.optimize import Control, Optimum
@@ -184,7 +185,7 @@ class FittedModel:
             Columns group, var1, var2, vcov (variance or covariance), sdcor (standard deviation or correlation).
             var2 is NaN for a variance; the last row is Residual.
         """
-        covariances, rows = self._random_cov, []
+        covariances, rows = self.estimates.covariances, []
         for parameter in variance_parameters(self.factors):
             names = (*parameter.labels, np.nan, np.nan)[:3]
             values = (parameter.value(covariances, self.sigma), parameter.sdcor(covariances, self.sigma))
@@ -192,15 +193,11 @@ class FittedModel:
         return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
 
     @property
-    def _random_cov(self) -> list[FloatArray]:
-        return [self.sigma**2 * T @ T.T for T in self.estimates.T]
-
-    @property
     def random_cov(self) -> dict[str, pd.DataFrame]:
         """Covariance matrix, k x k, of the random effects of each grouping factor."""
         return {
             factor.group: pd.DataFrame(cov, index=list(factor.effects), columns=list(factor.effects))
-            for factor, cov in zip(self.factors, self._random_cov, strict=True)
+            for factor, cov in zip(self.factors, self.estimates.covariances, strict=True)
         }
 
     @property
@@ -218,8 +215,99 @@ class FittedModel:
             if np.isfinite(factor.covariance.escape(at.factors[place], at.M[place])[0]):
                 from lmm.summary import singular_sentence  # noqa: PLC0415 - most fits are not singular
 
-                sentences.append(singular_sentence(factor, self._random_cov[t]))
+                sentences.append(singular_sentence(factor, self.estimates.covariances[t]))
         return sentences
+
+    # Information
+
+    @cached_property
+    def variance_information(self) -> VarianceInformation:
+        """Quadratic forms of the variance parameters, of which information matrices are made."""
+        return variance_information(self)
+
+    def information(self, kind: str = "expected") -> pd.DataFrame:
+        """
+        Fisher information of the fixed effects and the variance parameters.
+
+        Parameters
+        ----------
+        kind : {"expected", "observed", "average"}
+            Expected information; negative second derivatives of the log-likelihood; or the mean of the two with beta
+            profiled out. A restricted likelihood does not involve beta: under REML its block is X' V^-1 X and the
+            cross terms are zero, as they are for the expected and the average information under ML.
+
+        Returns
+        -------
+        DataFrame (p + m, p + m)
+            Rows and columns named by coefficient and by variance parameter, as in `cov_variance`; on the scale of
+            the variances and covariances.
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+
+        References
+        ----------
+        Harville, D. A. (1977). Maximum likelihood approaches to variance component estimation and to related
+        problems. Journal of the American Statistical Association 72, 320-338.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
+        >>> fit.information().round(9)
+                   Intercept         Batch      Residual
+        Intercept   0.003194  0.000000e+00  0.000000e+00
+        Batch       0.000000  8.500000e-07  1.700000e-07
+        Residual    0.000000  1.700000e-07  2.031000e-06
+        """
+        return information(self, kind)
+
+    def cov_variance(self, kind: str = "expected") -> pd.DataFrame:
+        """
+        Asymptotic covariance of the estimated variance parameters.
+
+        Parameters
+        ----------
+        kind : {"expected", "observed", "average"}
+            Which information is inverted; see `information`.
+
+        Returns
+        -------
+        DataFrame (m, m)
+            Rows and columns in the order of `variance_components`: ``"group"`` where a group has one effect,
+            ``"group.effect"`` for a variance and ``"group.effect.effect"`` for a covariance where it has several,
+            ``"Residual"`` last, unless sigma is known.
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+        ModelError
+            Where the information matrix has no inverse that is a covariance, with the parameters concerned.
+
+        Notes
+        -----
+        The formula holds on the boundary too, where it is the covariance that large samples would have if the
+        parameter space went on; the estimates themselves are then far from normal. Prefer the bootstrap there.
+
+        References
+        ----------
+        Harville, D. A. (1977). Maximum likelihood approaches to variance component estimation and to related
+        problems. Journal of the American Statistical Association 72, 320-338.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> lamb = lmm.datasets.load("lamb")
+        >>> fit = lmm.fit("Weight ~ Line + Age - 1 + (1 | Sire)", lamb)
+        >>> fit.cov_variance().round(5)
+                     Sire  Residual
+        Sire      0.44924  -0.18316
+        Residual -0.18316   0.45614
+        """
+        return cov_variance(self, kind)
 
     # Likelihood
 
