@@ -23,6 +23,8 @@ from lmm.errors import (
 
 if TYPE_CHECKING:
     from lmm import datasets
+    from lmm.areas.fay_herriot import fay_herriot
+    from lmm.areas.nested_error import nested_error
     from lmm.fitting import fit
     from lmm.model import FittedModel
     from lmm.moments.estimate import anova_estimates
@@ -43,7 +45,9 @@ __all__ = [
     "SingularFitWarning",
     "anova_estimates",
     "datasets",
+    "fay_herriot",
     "fit",
+    "nested_error",
 ]
 
 # Where the names live that are imported on first use.
@@ -51,7 +55,9 @@ _ON_USE = {
     "Control": "lmm.optimize",
     "FittedModel": "lmm.model",
     "anova_estimates": "lmm.moments.estimate",
+    "fay_herriot": "lmm.areas.fay_herriot",
     "fit": "lmm.fitting",
+    "nested_error": "lmm.areas.nested_error",
 }
 
 

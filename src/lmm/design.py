@@ -22,7 +22,7 @@ from lmm.syntax import canonical, column_of, columns_in
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Design", "RandomTerm", "build_design"]
+__all__ = ["Design", "RandomTerm", "build_design", "row_argument"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -218,8 +218,8 @@ def build_design(
     given = {argument for argument in (weights, offset) if isinstance(argument, str)}
     formula = expand_dot(formula, tuple(str(name) for name in table.names if name not in given))
     used = _used_columns(formula, table)
-    w, w_column = _argument("weights", weights, table, formula)
-    o, o_column = _argument("offset", offset, table, formula)
+    w, w_column = row_argument("weights", weights, table, formula)
+    o, o_column = row_argument("offset", offset, table, formula)
     used |= {**w_column, **o_column}
     rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
     selected = _RowsUsed(table, rows, formula.text)
@@ -316,13 +316,13 @@ def _expressions(formula: ModelFormula) -> list[str]:
     return [*found, *formula.offset]
 
 
-def _argument(
+def row_argument(
     what: str,
     given: Any,  # noqa: ANN401 - a column name or any array
     table: Table,
     formula: ModelFormula,
 ) -> tuple[FloatArray | None, dict[str, Column]]:
-    """Weights or offset as numbers for all rows of the data, and the columns that they come from."""
+    """Weights, or another argument with one number a row, for all rows of the data, and the columns they come from."""
     if given is None:
         return None, {}
     if not isinstance(given, str):
