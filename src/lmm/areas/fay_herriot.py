@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from lmm.areas.area_level import AreaLevelFit, area_level_fit, moment_variance, mse_parts
 from lmm.areas.formula import area_formula
+from lmm.columns import shown_labels
 from lmm.design import Design, build_design, row_argument
 from lmm.display import Table, format_column
 from lmm.errors import ArgumentError, DataError
@@ -278,9 +279,8 @@ def _area_labels(design: Design, area: str | None) -> pd.Index[Any]:
     term = design.terms[0]
     labels = term.levels[term.codes].rename(area)
     if labels.has_duplicates:
-        name = labels[labels.duplicated()][0]
         raise DataError(
-            f"{area!r} has several rows for {name!r}: the area-level model takes one direct estimate an area. For data "
+            f"{area!r} has several rows for {shown_labels(labels[labels.duplicated()][:1])}: the area-level model takes one direct estimate an area. For data "
             "by unit use lmm.nested_error."
         )
     return labels

@@ -192,8 +192,8 @@ def _by_area(means: pd.DataFrame, area: str) -> pd.DataFrame:
     if area in means.columns:
         means = means.set_index(area)
     if means.index.has_duplicates:
-        twice = means.index[means.index.duplicated()][0]
-        raise DataError(f"population_means has several rows for the area {twice!r}; one is expected.")
+        twice = shown_labels(means.index[means.index.duplicated()][:1])
+        raise DataError(f"population_means has several rows for the area {twice}; one is expected.")
     return means.rename_axis(index=area)
 
 
@@ -220,7 +220,7 @@ def _areas(
     if (size < n).any():
         first = int(np.argmax(size < n))
         raise DataError(
-            f"The area {means.index[first]!r} has {n[first]:.0f} units in the data, more than its population of "
+            f"The area {shown_labels(means.index[[first]])} has {n[first]:.0f} units in the data, more than its population of "
             f"{size[first]:g}."
         )
     return Areas(level, X_bar, n, size, x_bar[level])
