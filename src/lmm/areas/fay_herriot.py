@@ -279,8 +279,9 @@ def _area_labels(design: Design, area: str | None) -> pd.Index[Any]:
     term = design.terms[0]
     labels = term.levels[term.codes].rename(area)
     if labels.has_duplicates:
+        twice = shown_labels(labels[labels.duplicated()][:1])
         raise DataError(
-            f"{area!r} has several rows for {shown_labels(labels[labels.duplicated()][:1])}: the area-level model takes one direct estimate an area. For data "
+            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate an area. For data "
             "by unit use lmm.nested_error."
         )
     return labels

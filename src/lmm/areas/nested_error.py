@@ -220,8 +220,8 @@ def _areas(
     if (size < n).any():
         first = int(np.argmax(size < n))
         raise DataError(
-            f"The area {shown_labels(means.index[[first]])} has {n[first]:.0f} units in the data, more than its population of "
-            f"{size[first]:g}."
+            f"The area {shown_labels(means.index[[first]])} has {n[first]:.0f} units in the data, more than its "
+            f"population of {size[first]:g}."
         )
     return Areas(level, X_bar, n, size, x_bar[level])
 
