@@ -16,7 +16,7 @@ from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula, RandomPart, expand_dot
 from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
-from lmm.linalg import triangular_factor
+from lmm.linalg import RANK_TOLERANCE, triangular_factor
 from lmm.syntax import canonical, column_of, columns_in
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Design:
         Names of the p columns.
     all_names, kept : tuple of str, ndarray of bool
         Names before aliased columns were dropped, and which of them stayed.
+    aliasing : ndarray (p, number dropped)
+        Each dropped column as a combination of those that stayed.
     terms : tuple of RandomTerm
         By decreasing number of groups.
     weights, offset : ndarray (n,) or None
@@ -107,6 +109,7 @@ class Design:
     names: tuple[str, ...]
     all_names: tuple[str, ...]
     kept: BoolArray
+    aliasing: FloatArray
     terms: tuple[RandomTerm, ...]
     weights: FloatArray | None
     offset: FloatArray | None
@@ -231,8 +234,10 @@ def build_design(
     total, offset_states = _offset(formula, selected, o if o is None or rows is None else o[rows])
     X, encoding = encode(formula.fixed, evaluated)
     R, kept = triangular_factor(X if w is None else np.sqrt(w)[:, None] * X)
+    aliasing = np.zeros((len(R), 0))
     if not kept.all():
-        X = np.asfortranarray(X[:, kept])
+        X, dropped = np.asfortranarray(X[:, kept]), X[:, ~kept]
+        aliasing = _combinations(X, dropped)
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
@@ -246,6 +251,7 @@ def build_design(
         names=names,
         all_names=encoding.names,
         kept=kept,
+        aliasing=aliasing,
         terms=terms,
         weights=w,
         offset=total,
@@ -259,6 +265,14 @@ def build_design(
         offset_given=offset is not None and not isinstance(offset, str),
         weights_argument=_readable(weights),
     )
+
+
+def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:
+    """Coefficients of columns that are combinations of those of X."""
+    coefficients = np.asarray(np.linalg.lstsq(X, dropped, rcond=None)[0], dtype=np.float64)
+    size = np.abs(coefficients).max(axis=0, initial=0.0)
+    coefficients[np.abs(coefficients) <= RANK_TOLERANCE * size] = 0.0
+    return coefficients
 
 
 class _RowsUsed:

@@ -15,6 +15,10 @@ from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
 from lmm.factors import GroupingFactor
+from lmm.inference.coefficients import coef_table, conf_int
+from lmm.inference.contrasts import ContrastResult, contrast
+from lmm.inference.ddf import KenwardRoger, Satterthwaite, kenward_roger, satterthwaite
+from lmm.inference.hypotheses import Weights
 from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
@@ -156,6 +160,157 @@ class FittedModel:
         """
         names = list(self.design.names)
         return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of the fixed effects, with Satterthwaite's degrees of freedom."""
+        return self.coef_table()["p_value"]
+
+    def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+        """
+        Fixed effects with standard errors, t tests and confidence limits.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
+            Degrees of freedom: Satterthwaite's, from the exact Hessian of the deviance; Kenward and Roger's, with their
+            adjusted covariance (REML only); rows less parameters; or infinitely many. Satterthwaite's and Kenward and
+            Roger's lie between 1 and the number of rows.
+        level : float
+            Confidence level of the limits, which use the same degrees of freedom as the p-values.
+
+        Returns
+        -------
+        DataFrame (p, 7)
+            By coefficient name, columns estimate, std_error, df, statistic, p_value, lower, upper; a coefficient that
+            was dropped is NaN.
+
+        Raises
+        ------
+        ArgumentError
+            For another method, a level outside (0, 1), and Kenward-Roger on a maximum likelihood fit.
+
+        References
+        ----------
+        Kenward, M. G. and Roger, J. H. (1997). Small sample inference for fixed effects from restricted maximum
+        likelihood. Biometrics 53, 983-997.
+        Kuznetsova, A., Brockhoff, P. B. and Christensen, R. H. B. (2017). lmerTest package: tests in linear mixed
+        effects models. Journal of Statistical Software 82(13).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.coef_table().round(3)
+                   estimate  std_error    df  statistic  p_value    lower    upper
+        Intercept   251.405      6.825  17.0     36.838      0.0  237.007  265.804
+        Days         10.467      1.546  17.0      6.771      0.0    7.206   13.729
+        """
+        return coef_table(self, ddf, level)
+
+    def conf_int(self, level: float = 0.95, method: str = "wald", *, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """
+        Confidence limits.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level.
+        method : {"wald"}
+            Limits of the fixed effects from their standard errors, as in `coef_table`.
+        ddf : str
+            Degrees of freedom of the Wald limits; see `coef_table`.
+
+        Returns
+        -------
+        DataFrame (p, 2)
+            Columns lower, upper.
+
+        Raises
+        ------
+        ArgumentError
+            For another method or a level outside (0, 1).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.conf_int().round(2)
+                    lower   upper
+        Intercept  237.01  265.80
+        Days         7.21   13.73
+        """
+        return conf_int(self, level, method, ddf)
+
+    def contrast(
+        self,
+        L: Weights,
+        rhs: ArrayLike = 0.0,
+        *,
+        ddf: str = "satterthwaite",
+        level: float = 0.95,
+        joint: bool = True,
+    ) -> ContrastResult | pd.DataFrame:
+        """
+        Test linear hypotheses L beta = rhs about the fixed effects.
+
+        Parameters
+        ----------
+        L : str, mapping of str to float, or array_like (p,) or (r, p)
+            Equations in the coefficients' names, separated by commas (``"Line[1] = Line[2]"``,
+            ``"Age[T.1] - 2 * Age[T.2] = 0.5, Line[1] = 10"``); the weights of one contrast by name; or an array.
+        rhs : float or array_like (r,)
+            Values under the null hypothesis, where L holds numbers.
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
+            Degrees of freedom; see `coef_table`.
+        level : float
+            Confidence level of the limits.
+        joint : bool
+            One test of all contrasts together, or a table of single ones.
+
+        Returns
+        -------
+        ContrastResult
+            A t test of one contrast, or a joint F test of several, with the null hypothesis in words.
+        DataFrame (r, 7)
+            Without ``joint``: columns estimate, std_error, df, statistic, p_value, lower, upper.
+
+        Raises
+        ------
+        ArgumentError
+            For a name the model does not have (with the nearest one), a shape that does not fit, and text that is not
+            linear in the coefficients.
+        ModelError
+            When a contrast is not estimable, or the equations contradict each other.
+
+        References
+        ----------
+        Fai, A. H.-T. and Cornelius, P. L. (1996). Approximate F-tests of multiple degree of freedom hypotheses in
+        generalized least squares analyses of unbalanced split-plot experiments. Journal of Statistical Computation
+        and Simulation 54, 363-378.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> print(fit.contrast("Days = 8"))
+        Test of a contrast
+        Null hypothesis: Days = 8.
+        t = 1.5961, null distribution t(17), p-value 0.1289
+        Degrees of freedom: satterthwaite.
+        Estimate 10.4673, standard error 1.54579, interval 7.20596 to 13.7286
+        """
+        return contrast(self, L, rhs, ddf, level, joint=joint)
+
+    @cached_property
+    def satterthwaite(self) -> Satterthwaite:
+        """Satterthwaite's approximation to the distribution of contrasts."""
+        return satterthwaite(self)
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """Kenward and Roger's approximation to the distribution of contrasts."""
+        return kenward_roger(self)
 
     def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
         full = np.full(len(self.design.all_names), np.nan)
