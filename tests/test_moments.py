@@ -233,7 +233,9 @@ def test_no_degrees_of_freedom_for_the_residual():
 
 
 def test_minque0_refuses_singular_equations():
-    data = pd.DataFrame({"y": np.arange(8.0) ** 2, "a": [0, 0, 1, 1, 2, 2, 3, 3], "x": [1.0, 1, -1, -1, 1, 1, -1, -1]})
+    data = pd.DataFrame(
+        {"y": np.arange(12.0) ** 2, "a": np.repeat(range(4), 3), "x": np.repeat([1.0, -1.0, 1.0, -1.0], 3)}
+    )
     with pytest.raises(lmm.ModelError, match="cannot be told apart"):
         lmm.anova_estimates("y ~ 1 + (x||a)", data, method="minque0")
 

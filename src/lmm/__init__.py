@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lmm.areas.fay_herriot import fay_herriot
     from lmm.areas.nested_error import nested_error
     from lmm.fitting import fit
+    from lmm.inference.estimability import estimability
     from lmm.model import FittedModel
     from lmm.moments.estimate import anova_estimates
     from lmm.optimize import Control
@@ -45,6 +46,7 @@ __all__ = [
     "SingularFitWarning",
     "anova_estimates",
     "datasets",
+    "estimability",
     "fay_herriot",
     "fit",
     "nested_error",
@@ -55,6 +57,7 @@ _ON_USE = {
     "Control": "lmm.optimize",
     "FittedModel": "lmm.model",
     "anova_estimates": "lmm.moments.estimate",
+    "estimability": "lmm.inference.estimability",
     "fay_herriot": "lmm.areas.fay_herriot",
     "fit": "lmm.fitting",
     "nested_error": "lmm.areas.nested_error",

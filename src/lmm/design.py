@@ -184,6 +184,7 @@ def build_design(
     offset: Any = None,  # noqa: ANN401 - idem
     na_action: str = "drop",
     sigma_fixed: bool = False,
+    estimable: bool = True,
     contrasts: dict[str, Any] | None = None,
 ) -> Design:
     """
@@ -204,6 +205,8 @@ def build_design(
         What to do about missing values.
     sigma_fixed : bool
         Whether the residual standard deviation is known; then a term may have as many effects as there are rows.
+    estimable : bool
+        Whether models are refused whose variances the data do not tell apart.
     contrasts : dict, optional
         Coding of factors by name: "sum", "treatment", "helmert", "poly", "diff", or one of formulaic's contrasts.
 
@@ -241,8 +244,8 @@ def build_design(
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
-    checks.check_model(formula, (X.shape[0], X.shape[1]), terms, encoding, sigma_fixed=sigma_fixed)
-    return Design(
+    checks.check_model((X.shape[0], X.shape[1]), terms, encoding)
+    design = Design(
         formula=formula,
         response_name=column_of(formula.response) or formula.response,
         y=y,
@@ -265,6 +268,9 @@ def build_design(
         offset_given=offset is not None and not isinstance(offset, str),
         weights_argument=_readable(weights),
     )
+    if estimable:
+        checks.check_estimable(design, sigma_fixed=sigma_fixed)
+    return design
 
 
 def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:

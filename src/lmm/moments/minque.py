@@ -20,13 +20,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmm.crossproducts import cross_products
 from lmm.design import Design
 from lmm.errors import ModelError
-from lmm.factors import grouping_factors
+from lmm.fitting import standardized_deviance
 from lmm.linalg import FloatArray
 from lmm.moments.sources import Source
-from lmm.standardize import standardize
 from lmm.start import moment_equations
 
 # Smallest share of the largest eigenvalue, for equations scaled to a unit diagonal, that still gives a solution.
@@ -48,12 +46,8 @@ def minque0(design: Design, sources: tuple[Source, ...]) -> tuple[FloatArray, Fl
     ModelError
         When the equations are singular.
     """
-    factors = grouping_factors(design.terms)
-    y = design.y if design.offset is None else design.y - design.offset
-    blocks, Q, residual, basis = standardize(
-        [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name
-    )
-    cross = cross_products(blocks, Q, residual)
+    _, deviance, basis = standardized_deviance(design, reml=True, sigma=None)
+    cross = deviance.cross
     traces, forms = moment_equations(cross)
 
     starts = dict(zip(cross.order, np.cumsum([0, *(k for k, _ in cross.sizes)]), strict=False))
