@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lmm import datasets
     from lmm.areas.fay_herriot import fay_herriot
     from lmm.areas.nested_error import nested_error
+    from lmm.cloning.estimate import data_cloning
+    from lmm.cloning.posterior import Priors
     from lmm.fitting import fit
     from lmm.inference.estimability import estimability
     from lmm.model import FittedModel
@@ -43,8 +45,10 @@ __all__ = [
     "LMMError",
     "LMMWarning",
     "ModelError",
+    "Priors",
     "SingularFitWarning",
     "anova_estimates",
+    "data_cloning",
     "datasets",
     "estimability",
     "fay_herriot",
@@ -56,7 +60,9 @@ __all__ = [
 _ON_USE = {
     "Control": "lmm.optimize",
     "FittedModel": "lmm.model",
+    "Priors": "lmm.cloning.posterior",
     "anova_estimates": "lmm.moments.estimate",
+    "data_cloning": "lmm.cloning.estimate",
     "estimability": "lmm.inference.estimability",
     "fay_herriot": "lmm.areas.fay_herriot",
     "fit": "lmm.fitting",

@@ -67,8 +67,9 @@ class Estimability:
         Of `information`, the largest first.
     rank : int
         How many directions of the parameters the data identify.
-    combinations : tuple of str
-        Parameters, and sums of parameters, that are identified; as many as the rank.
+    identified : DataFrame (rank, m)
+        Weights of the parameters in the combinations that are identified, named in words: each parameter by itself
+        where it is, ``"g + Residual"`` where only a sum is.
     confounded : tuple of str
         Parameters that are not identified by themselves.
     unidentified : tuple of str
@@ -96,10 +97,15 @@ class Estimability:
     information: pd.DataFrame
     eigenvalues: FloatArray
     rank: int
-    combinations: tuple[str, ...]
+    identified: pd.DataFrame
     confounded: tuple[str, ...]
     unidentified: tuple[str, ...]
     aliased: tuple[str, ...]
+
+    @property
+    def combinations(self) -> tuple[str, ...]:
+        """Parameters, and combinations of them, that are identified; as many as the rank."""
+        return tuple(self.identified.index)
 
     @property
     def is_estimable(self) -> bool:
@@ -232,7 +238,7 @@ def design_estimability(design: Design, sigma: float | None = None) -> Estimabil
         information=pd.DataFrame(information, index=list(names), columns=list(names)),
         eigenvalues=np.maximum(values[::-1], 0.0),
         rank=int((~is_null).sum()),
-        combinations=tuple(_combination(row, names) for row in identified),
+        identified=pd.DataFrame(identified, [_combination(row, names) for row in identified], list(names)),
         confounded=tuple(name for i, name in enumerate(names) if i not in alone),
         unidentified=tuple(name for i, name in enumerate(names) if i not in used),
         aliased=tuple(name for name, keep in zip(design.all_names, design.kept, strict=True) if not keep),
