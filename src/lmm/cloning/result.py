@@ -122,11 +122,17 @@ class DataCloning:
 
     @property
     def is_estimable(self) -> bool | None:
-        """Whether the posterior shrinks as clones are added; None with one number of clones."""
+        """Whether the posterior shrinks in the last step to more clones as it should; None with one number of them."""
         if len(self.n_clones) == 1:
             return None
-        fall = -np.log(self.diagnostics["lambda_scaled"].iloc[-1])
-        return bool(fall > ENOUGH * np.log(self.n_clones[-1] / self.n_clones[0]))
+        fall, expected = self._last_fall
+        return bool(np.log(fall) > ENOUGH * np.log(expected))
+
+    @property
+    def _last_fall(self) -> tuple[float, float]:
+        """Factor by which lambda_scaled fell in the last step, and the one expected of estimable parameters."""
+        before, after = self.diagnostics["lambda_scaled"].iloc[-2:]
+        return float(before / after), self.n_clones[-1] / self.n_clones[-2]
 
     @cached_property
     def estimability(self) -> Estimability:
@@ -290,11 +296,10 @@ class DataCloning:
         """What the diagnostics say, in words."""
         words = []
         if self.is_estimable is not None:
-            first, last = self.n_clones[0], self.n_clones[-1]
-            fall = 1.0 / self.diagnostics["lambda_scaled"].iloc[-1]
+            fall, expected = self._last_fall
             words.append(
-                f"From {first} to {last} clones the largest scaled variance of the posterior fell by a factor of "
-                f"{fall:.3g}; it is {last / first:.3g} where all parameters are estimable."
+                f"From {self.n_clones[-2]} to {self.n_clones[-1]} clones the largest scaled variance of the posterior "
+                f"fell by a factor of {fall:.3g}; it is {expected:.3g} where all parameters are estimable."
             )
         if self.is_estimable is False:
             words.append(
