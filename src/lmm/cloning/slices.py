@@ -85,6 +85,10 @@ def _update(
         low -= width
     while high - low < WHOLE and at(high)[1] > level:
         high += width
+    if high - low >= WHOLE:
+        # Where the arc is the whole circle, its ends must not tell where it was laid out from.
+        low = point[c] - WHOLE * rng.random()
+        high = low + WHOLE
     while high - low > NARROWEST:
         x = low + (high - low) * rng.random()
         moved, new = at(x)
