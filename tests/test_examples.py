@@ -1,5 +1,6 @@
 """Each example runs, and prints the numbers that it is about."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@functools.cache
 def run(name):
     """Output of an example, with runs of spaces made one."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
@@ -51,6 +53,12 @@ PRINTED = {
         "Residual 0.008096 0.08998",
         "152 4.51 4.053 4.500",
     ],
+    "data_cloning.py": [
+        "The data do not tell 'unit' and 'Residual' apart: only the combination unit + Residual is identified.",
+        "Correlation of the two variances with 25 clones: -1.00",
+        "Variance of the data, which is the maximum likelihood estimate of their sum: 0.3698",
+        "it is 2.5 where all parameters are estimable",
+    ],
     "pigs.py": [
         "REML criterion at convergence: 2033.7968",
         "-3.7390 -0.5456 0.0184 0.5122 3.9313",
@@ -86,3 +94,15 @@ def test_sitka_fitted_values_do_not_depend_on_the_scale_of_time():
     label = "largest difference of fitted values "
     line = next(line for line in run("sitka.py").splitlines() if line.startswith(label))
     assert float(line.removeprefix(label)) < 1e-8
+
+
+def test_data_cloning_agrees_with_likelihood_and_covers():
+    rows = [line.split() for line in run("data_cloning.py").splitlines()]
+    start = next(i for i, row in enumerate(rows) if row[:2] == ["cloning", "ML"])
+    for _, cloning, likelihood, error, information in rows[start + 1 : start + 4]:
+        assert abs(float(cloning) - float(likelihood)) < 0.05 * float(information)
+        assert abs(float(error) / float(information) - 1.0) < 0.1
+    known = next(float(row[-1]) for row in rows if row[:3] == ["parameters", "as", "known"])
+    mixed = next(float(row[-1]) for row in rows if row[:3] == ["with", "their", "uncertainty"])
+    assert known < 0.85
+    assert 0.88 < mixed <= 1.0

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from lmm.areas.area_level import AreaLevelFit, area_level_fit, moment_variance, mse_parts
 from lmm.areas.formula import area_formula
+from lmm.arguments import one_of
 from lmm.columns import shown_labels
 from lmm.design import Design, build_design, row_argument
 from lmm.display import Table, format_column
@@ -220,16 +221,16 @@ def fay_herriot(
     cv_eblup     0.109
     dtype: float64
     """
-    if method not in METHODS:
-        raise ArgumentError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+    one_of("method", method, METHODS)
+    if area is not None and not isinstance(area, str):
+        raise ArgumentError(f"area must be the name of a column, or None for the index of the data; got {area!r}")
     frame = as_frame(data)
-    group = area
+    group = area or "area"
     if area is None:
-        group = "area"
         while group in frame.columns:
             group += "_"
         frame = frame.assign(**{group: np.arange(len(frame))})
-    parsed = area_formula(formula, str(group))
+    parsed = area_formula(formula, group)
     D = _sampling_variances(variance, as_table(frame), parsed)
     design = build_design(parsed, frame, weights=1.0 / D, na_action=na_action, sigma_fixed=True, contrasts=contrasts)
     labels = _area_labels(design, area)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, confidence_level, random_generator, whole_number
+from lmm.arguments import Seed, confidence_level, one_of, random_generator, whole_number
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, pooled_cov, r_hat
 from lmm.cloning.prediction import predicted_effects
 from lmm.cloning.sampler import ClonedModel, Draws
@@ -226,8 +226,7 @@ class DataCloning:
         -------
         array of Axes (d,)
         """
-        if kind not in PICTURES:
-            raise ArgumentError(f"kind must be one of {', '.join(map(repr, PICTURES))}; got {kind!r}")
+        one_of("kind", kind, PICTURES)
         from lmm.plots.cloning import plot_cloning  # noqa: PLC0415 - matplotlib is heavy
 
         return plot_cloning(self, kind, axes)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from lmm.arguments import one_of
 from lmm.design import Design, build_design
-from lmm.errors import ArgumentError
 from lmm.formula import parse_formula
 from lmm.moments.henderson import reductions
 from lmm.moments.minque import minque0
@@ -90,8 +90,7 @@ def anova_estimates(
     Batch        1764
     Residual     2451
     """
-    if method not in TITLES:
-        raise ArgumentError(f"method must be one of {', '.join(map(repr, TITLES))}; got {method!r}")
+    one_of("method", method, TITLES)
     design = build_design(
         parse_formula(formula), data, weights=weights, offset=offset, na_action=na_action, contrasts=contrasts
     )
