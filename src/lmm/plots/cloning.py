@@ -45,8 +45,8 @@ def _trace(result: DataCloning, i: int, panel: Axes) -> None:
     """Chains with the most clones."""
     K = result.n_clones[-1]
     for c, chain in enumerate(result.draws[K][..., i]):
-        panel.plot(chain, color=PALETTE[c % len(PALETTE)], linewidth=0.6, label=f"chain {c + 1}, {K} clones")
-    panel.set_xlabel("draw")
+        panel.plot(chain, color=PALETTE[c % len(PALETTE)], linewidth=0.6, label=f"chain {c + 1}")
+    panel.set_xlabel(f"draw, with {K} clone{'s' if K > 1 else ''}")
 
 
 def _density(result: DataCloning, i: int, panel: Axes) -> None:
