@@ -132,6 +132,32 @@ def test_a_covariance_of_effects_that_never_meet():
     assert found.rank == 3
 
 
+def test_information_agrees_with_the_dense_formula():
+    data = rows().assign(c=lambda data: (data["t"] + data["g"]) % 4)
+    found = lmm.estimability("y ~ t + (t | g) + (1 | c)", data)
+    n = len(data)
+    columns = np.column_stack([np.ones(n), data["t"]])
+    A = np.linalg.inv(np.linalg.qr(columns)[1] / np.sqrt(n))
+    psi = A @ A.T
+    C = pd.get_dummies(data["c"]).to_numpy(float)
+    intercept, slope, covariance, residual = slope_changes(data, "t")
+    changes = [intercept, slope, covariance, C @ C.T, residual]
+    names = ["g.Intercept", "g.t", "g.Intercept.t", "c", "Residual"]
+    assert list(found.parameters) == names
+    V = psi[0, 0] * intercept + psi[1, 1] * slope + psi[0, 1] * covariance + C @ C.T + residual
+    inverse = np.linalg.inv(V)
+    P = inverse - inverse @ columns @ np.linalg.solve(columns.T @ inverse @ columns, columns.T @ inverse)
+    known = [np.trace(inverse @ change @ inverse @ change) for change in changes]
+    projected = [[np.trace(P @ one @ P @ other) for other in changes] for one in changes]
+    np.testing.assert_allclose(found.information, projected / np.sqrt(np.outer(known, known)), rtol=1e-8, atol=1e-10)
+
+
+def test_large_refused_models_are_not_analysed():
+    data = rows(12_000, 1)
+    with pytest.raises(lmm.ModelError, match=r"fewer random effects than rows\. Use fewer effects"):
+        lmm.fit("y ~ 1 + (1 | g)", data)
+
+
 def test_aliased_fixed_effects_are_named():
     data = rows()
     found = lmm.estimability("y ~ t + I(2 * t) + (1 | g)", data)

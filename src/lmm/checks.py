@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lmm.design import Design, RandomTerm
     from lmm.encoding import Encoding
 
+# Up to this many random effects, a refusal says what the data do identify.
+MANY_EFFECTS = 10_000
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
@@ -182,15 +185,21 @@ def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
             "variance between groups needs at least two. Remove the term, or check the data."
         )
     if J * k >= n and not sigma_fixed:
-        from lmm.inference.estimability import design_estimability  # noqa: PLC0415 - only what is refused needs it
-
         what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
-        found = " ".join(design_estimability(design).sentences)
         raise ModelError(
             f"The term ({' + '.join(term.effects)} | {term.group}) has {what} for {n} rows; there must be fewer random "
-            f"effects than rows. {found + ' ' if found else ''}Use fewer effects or a coarser group; if the residual "
+            f"effects than rows. {_what_is_identified(design)}Use fewer effects or a coarser group; if the residual "
             "variances are known, give weights=1/variance and sigma=1."
         )
+
+
+def _what_is_identified(design: Design) -> str:
+    """Say which variances the data do not tell apart, in data of moderate size."""
+    if sum(len(term.levels) * len(term.effects) for term in design.terms) > MANY_EFFECTS:
+        return ""
+    from lmm.inference.estimability import design_estimability  # noqa: PLC0415 - only what is refused needs it
+
+    return "".join(f"{sentence} " for sentence in design_estimability(design).sentences)
 
 
 def _check_columns(term: RandomTerm) -> None:

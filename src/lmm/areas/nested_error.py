@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from lmm.areas.formula import area_formula
-from lmm.areas.unit_level import Areas, bootstrap_errors, predicted_means, sample_means
+from lmm.areas.unit_level import Areas, bootstrap_errors, predicted_means, sample_means, weights
 from lmm.arguments import Seed, as_numbers, random_generator, whole_number
 from lmm.columns import shown_labels
 from lmm.design import Design
@@ -274,15 +274,15 @@ def _finite_numbers(what: str, given: object, m: int) -> FloatArray:
 def _table(model: FittedModel, areas: Areas, labels: pd.Index[Any], *, sizes_given: bool) -> pd.DataFrame:
     """Estimates by area."""
     factor = model.factors[0]
-    ratio = float(model.estimates.T[0][0, 0] ** 2)
+    beta, ratio = model.estimates.beta, model.estimates.T[0][0] ** 2
     y_bar = areas.of_levels(sample_means(model.design.y, factor.codes, factor.n_levels))
     columns = {
         "n": areas.n.astype(int),
         "size": areas.size,
         "sample_mean": np.where(areas.level >= 0, y_bar, np.nan),
-        "synthetic": areas.X_bar @ model.estimates.beta,
-        "gamma": ratio / (ratio + 1.0 / np.maximum(areas.n, 1.0)) * (areas.n > 0),
-        "eblup": predicted_means(model, areas),
+        "synthetic": areas.X_bar @ beta,
+        "gamma": weights(areas.n, ratio)[0],
+        "eblup": predicted_means(areas, beta[None], ratio, y_bar[None])[0],
     }
     table = pd.DataFrame(columns, index=labels)
     return table if sizes_given else table.drop(columns="size")

@@ -73,14 +73,34 @@ def sample_means(values: FloatArray, codes: IntArray, n_levels: int) -> FloatArr
     return sum_by(codes, values, n_levels) / np.bincount(codes, minlength=n_levels)
 
 
-def predicted_means(fit: FittedModel, areas: Areas) -> FloatArray:
-    """EBLUPs of the means of the areas, shape (m,)."""
-    factor, f = fit.factors[0], areas.fraction
-    y_bar = areas.of_levels(sample_means(fit.design.y, factor.codes, factor.n_levels))
-    effects = areas.of_levels(fit.modes[0][:, 0])
-    beta = fit.estimates.beta
-    mean: FloatArray = f * y_bar + (areas.X_bar - f[:, None] * areas.x_bar) @ beta + (1.0 - f) * effects
-    return mean
+def predicted_means(areas: Areas, beta: FloatArray, ratio: FloatArray, y_bar: FloatArray) -> FloatArray:
+    """
+    EBLUPs of the means of the areas, for several sets of estimates.
+
+    Parameters
+    ----------
+    areas : Areas
+    beta : ndarray (r, p)
+    ratio : ndarray (r,)
+        sigma_u^2 / sigma^2.
+    y_bar : ndarray (r, m)
+        Sample means of the response.
+
+    Returns
+    -------
+    ndarray (r, m)
+    """
+    f = areas.fraction
+    effects = weights(areas.n, ratio) * (y_bar - beta @ areas.x_bar.T)
+    means: FloatArray = f * y_bar + beta @ (areas.X_bar - f[:, None] * areas.x_bar).T + (1.0 - f) * effects
+    return means
+
+
+def weights(n: FloatArray, ratio: FloatArray) -> FloatArray:
+    """Weights of the areas' own data, sigma_u^2 / (sigma_u^2 + sigma^2 / n), shape (r, m)."""
+    shares = n * ratio[:, None]
+    gamma: FloatArray = shares / (1.0 + shares)
+    return gamma
 
 
 def bootstrap_errors(fit: FittedModel, areas: Areas, n: int, rng: np.random.Generator) -> FloatArray:
@@ -91,21 +111,25 @@ def bootstrap_errors(fit: FittedModel, areas: Areas, n: int, rng: np.random.Gene
     model is fitted to the sample, and its EBLUPs are compared with the means of the areas drawn.
     """
     factor, design, sigma = fit.factors[0], fit.design, fit.sigma
-    sigma_u = sigma * float(fit.estimates.T[0][0, 0])
-    fixed, m = design.X @ fit.estimates.beta, len(areas.n)
+    sigma_u, beta = sigma * float(fit.estimates.T[0][0, 0]), fit.estimates.beta
+    m, J = len(areas.n), factor.n_levels
+    u = sigma_u * rng.standard_normal((n, J))
+    e = sigma * rng.standard_normal((n, len(design.y)))
+    u_areas = np.where(areas.level >= 0, u[:, areas.level], sigma_u * rng.standard_normal((n, m)))
+    # The mean residual of N - n units that were not observed; without any it has no part in the mean of the area.
+    e_rest = sigma * rng.standard_normal((n, m)) / np.sqrt(np.maximum(areas.size - areas.n, 1.0))
+    e_bar = np.array([areas.of_levels(sample_means(row, factor.codes, J)) for row in e])
     f = areas.fraction
-    unobserved = areas.size - areas.n
-    residual_sd = np.where(unobserved > 0.0, sigma / np.sqrt(np.maximum(unobserved, 1.0)), 0.0)
-    errors = np.empty((n, m))
-    for i in range(n):
-        u = sigma_u * rng.standard_normal(factor.n_levels)
-        u_areas = np.where(areas.level >= 0, areas.of_levels(u), sigma_u * rng.standard_normal(m))
-        e = sigma * rng.standard_normal(len(fixed))
-        observed = areas.of_levels(sample_means(e, factor.codes, factor.n_levels))
-        rest = residual_sd * rng.standard_normal(m)
-        truth = areas.X_bar @ fit.estimates.beta + u_areas + f * observed + (1.0 - f) * rest
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SingularFitWarning)  # an area variance of zero is a draw like any other
-            again = fit.refit(fixed + u[factor.codes] + e)
-        errors[i] = predicted_means(again, areas) - truth
+    truth = areas.X_bar @ beta + u_areas + f * e_bar + (1.0 - f) * e_rest
+    y_bar = areas.x_bar @ beta + np.where(areas.level >= 0, u_areas + e_bar, 0.0)
+    fitted = _refitted(fit, design.X @ beta + u[:, factor.codes] + e)
+    errors: FloatArray = predicted_means(areas, *fitted, y_bar) - truth
     return errors
+
+
+def _refitted(fit: FittedModel, responses: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Fixed effects (n, p) and variance ratios (n,) of fits to other responses (n, nobs)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)  # an area variance of zero is a draw like any other
+        fits = [fit.refit(y).estimates for y in responses]
+    return np.array([found.beta for found in fits]), np.array([found.T[0][0, 0] ** 2 for found in fits])
