@@ -141,6 +141,15 @@ def test_minque0_does_not_depend_on_the_order_of_the_terms():
     np.testing.assert_allclose(other[one.index], one, rtol=1e-10)
 
 
+@pytest.mark.parametrize("origin", [0.0, 1e4])
+def test_the_last_sum_of_squares_does_not_depend_on_the_origin_of_a_slope(origin):
+    # an intercept and a slope of each subject span the same columns wherever the days are counted from
+    sleepstudy = lmm.datasets.load("sleepstudy").assign(Days=lambda data: data["Days"] + origin)
+    table = lmm.anova_estimates("Reaction ~ Days + (Days || Subject)", sleepstudy).table
+    np.testing.assert_allclose(table["sum_sq"].iloc[-4:-1], [250618.108273, 60322.0, 94311.5], rtol=1e-5)
+    assert list(table["df"].iloc[-4:-1]) == [17, 17, 144]
+
+
 def test_one_way_closed_form():
     # Searle, Casella and McCulloch (1992), section 3.6: n_0 = (N - sum n_i^2 / N) / (a - 1)
     sizes = np.array([1, 2, 3, 5, 8, 1])

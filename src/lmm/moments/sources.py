@@ -16,8 +16,7 @@ from lmm.design import Design
 from lmm.errors import ModelError
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.inference.parameters import RESIDUAL, variance_parameters
-from lmm.linalg import FloatArray, IntArray, sum_by
-from lmm.moments.projection import TOLERANCE
+from lmm.linalg import RANK_TOLERANCE, FloatArray, IntArray, sum_by
 from lmm.standardize import standardize
 
 
@@ -152,7 +151,7 @@ def _left_within_levels(factor: GroupingFactor, z: FloatArray, before: list[Floa
         left = left - slopes[factor.codes] * column
     if before:
         share = sum_by(factor.codes, left * left, factor.n_levels)
-        is_left = share > TOLERANCE * sum_by(factor.codes, z * z, factor.n_levels)
+        is_left = share > RANK_TOLERANCE**2 * sum_by(factor.codes, z * z, factor.n_levels)
         left = np.where(is_left[factor.codes], left, 0.0)
     return left
 
