@@ -64,6 +64,12 @@ PRINTED = {
         "(1 | Block/Variety) 5 -302.115 blocks, and varieties within blocks",
         "(nitro | Block/Variety) 9 -301.627 lines for blocks, and for varieties within blocks, singular",
     ],
+    "data_cloning.py": [
+        "The data do not tell 'unit' and 'Residual' apart: only the combination unit + Residual is identified.",
+        "Correlation of the two variances with 25 clones: -1.00",
+        "Variance of the data, which is the maximum likelihood estimate of their sum: 0.3698",
+        "it is 2.5 where all parameters are estimable",
+    ],
     "pigs.py": [
         "REML criterion at convergence: 2033.7968",
         "-3.7390 -0.5456 0.0184 0.5122 3.9313",
@@ -146,6 +152,7 @@ FIGURES = {
         "sitka_residuals",
     },
     "neyman_scott.py": {"neyman_scott"},
+    "data_cloning.py": set(),
     "tour.py": {"tour_checks", "tour_criteria", "tour_people"},
 }
 
@@ -154,3 +161,15 @@ FIGURES = {
 def test_example_saves_its_figures_in_the_folder_named(name):
     _, saved = run(name)
     assert saved == {f"{figure}.png" for figure in FIGURES[name]}
+
+
+def test_data_cloning_agrees_with_likelihood_and_covers():
+    rows = [line.split() for line in run("data_cloning.py")[0].splitlines()]
+    start = next(i for i, row in enumerate(rows) if row[:2] == ["cloning", "ML"])
+    for _, cloning, likelihood, error, information in rows[start + 1 : start + 4]:
+        assert abs(float(cloning) - float(likelihood)) < 0.05 * float(information)
+        assert abs(float(error) / float(information) - 1.0) < 0.1
+    known = next(float(row[-1]) for row in rows if row[:3] == ["parameters", "as", "known"])
+    mixed = next(float(row[-1]) for row in rows if row[:3] == ["with", "their", "uncertainty"])
+    assert known < 0.85
+    assert 0.88 < mixed <= 1.0

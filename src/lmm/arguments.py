@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -53,6 +54,14 @@ def confidence_level(level: object) -> float:
     if value is None or value >= 1.0:
         raise ArgumentError(f"level must be a number strictly between 0 and 1, for example 0.95; got {level!r}")
     return value
+
+
+def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
+    """Refuse what is none of the names allowed."""
+    names = tuple(allowed)
+    if not isinstance(given, str) or given not in names:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, names))}; got {given!r}")
+    return given
 
 
 def random_generator(rng: object) -> np.random.Generator:

@@ -22,7 +22,7 @@ from lmm.syntax import canonical, column_of, columns_in
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Design", "RandomTerm", "build_design"]
+__all__ = ["Design", "RandomTerm", "build_design", "row_argument"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -184,6 +184,7 @@ def build_design(
     offset: Any = None,  # noqa: ANN401 - idem
     na_action: str = "drop",
     sigma_fixed: bool = False,
+    estimable: bool = True,
     contrasts: dict[str, Any] | None = None,
 ) -> Design:
     """
@@ -204,6 +205,8 @@ def build_design(
         What to do about missing values.
     sigma_fixed : bool
         Whether the residual standard deviation is known; then a term may have as many effects as there are rows.
+    estimable : bool
+        Whether models are refused whose variances the data do not tell apart.
     contrasts : dict, optional
         Coding of factors by name: "sum", "treatment", "helmert", "poly", "diff", or one of formulaic's contrasts.
 
@@ -221,8 +224,8 @@ def build_design(
     given = {argument for argument in (weights, offset) if isinstance(argument, str)}
     formula = expand_dot(formula, tuple(str(name) for name in table.names if name not in given))
     used = _used_columns(formula, table)
-    w, w_column = _argument("weights", weights, table, formula)
-    o, o_column = _argument("offset", offset, table, formula)
+    w, w_column = row_argument("weights", weights, table, formula)
+    o, o_column = row_argument("offset", offset, table, formula)
     used |= {**w_column, **o_column}
     rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
     selected = _RowsUsed(table, rows, formula.text)
@@ -241,8 +244,8 @@ def build_design(
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
-    checks.check_model(formula, (X.shape[0], X.shape[1]), terms, encoding, sigma_fixed=sigma_fixed)
-    return Design(
+    checks.check_model((X.shape[0], X.shape[1]), terms, encoding)
+    design = Design(
         formula=formula,
         response_name=column_of(formula.response) or formula.response,
         y=y,
@@ -265,6 +268,9 @@ def build_design(
         offset_given=offset is not None and not isinstance(offset, str),
         weights_argument=_readable(weights),
     )
+    if estimable:
+        checks.check_estimable(design, sigma_fixed=sigma_fixed)
+    return design
 
 
 def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:
@@ -330,13 +336,13 @@ def _expressions(formula: ModelFormula) -> list[str]:
     return [*found, *formula.offset]
 
 
-def _argument(
+def row_argument(
     what: str,
     given: Any,  # noqa: ANN401 - a column name or any array
     table: Table,
     formula: ModelFormula,
 ) -> tuple[FloatArray | None, dict[str, Column]]:
-    """Weights or offset as numbers for all rows of the data, and the columns that they come from."""
+    """Weights, or another argument with one number a row, for all rows of the data, and the columns they come from."""
     if given is None:
         return None, {}
     if not isinstance(given, str):
