@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from lmm.errors import ArgumentError
+from lmm.errors import ArgumentError, DataError
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -62,6 +62,19 @@ def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
     if not isinstance(given, str) or given not in names:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, names))}; got {given!r}")
     return given
+
+
+def responses(y: object, n: int) -> FloatArray:
+    """Refuse a new response that is not one finite number for each of the n rows used."""
+    response = as_numbers(y)
+    if response is None or response.shape != (n,):
+        got = f"a {type(y).__name__} that holds something else" if response is None else f"shape {response.shape}"
+        raise DataError(
+            f"refit needs one response for each of the {n} rows used, numbers in an array of shape ({n},); got {got}"
+        )
+    if not np.isfinite(response).all():
+        raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
+    return response
 
 
 def random_generator(rng: object) -> np.random.Generator:

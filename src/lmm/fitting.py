@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import as_numbers, positive_number
+from lmm.arguments import as_numbers, positive_number, responses
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, DataError, SingularFitWarning
+from lmm.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from lmm.factors import GroupingFactor, grouping_factors
+from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
@@ -28,9 +29,43 @@ from lmm.start import moment_start
 FARTHEST_START = 1e3
 
 
+@overload
 def fit(
     formula: str,
     data: Any,  # noqa: ANN401 - frames of any library
+    *,
+    reml: bool = ...,
+    weights: str | ArrayLike | None = ...,
+    offset: str | ArrayLike | None = ...,
+    sigma: float | None = ...,
+    na_action: str = ...,
+    start: ArrayLike | None = ...,
+    control: Control | None = ...,
+    contrasts: dict[str, Any] | None = ...,
+    allow_fixed: Literal[False] = ...,
+) -> FittedModel: ...
+
+
+@overload
+def fit(
+    formula: str,
+    data: Any,  # noqa: ANN401 - frames of any library
+    *,
+    reml: bool = ...,
+    weights: str | ArrayLike | None = ...,
+    offset: str | ArrayLike | None = ...,
+    sigma: float | None = ...,
+    na_action: str = ...,
+    start: ArrayLike | None = ...,
+    control: Control | None = ...,
+    contrasts: dict[str, Any] | None = ...,
+    allow_fixed: bool,
+) -> FittedModel | FixedModel: ...
+
+
+def fit(
+    formula: str,
+    data: Any,
     *,
     reml: bool = True,
     weights: str | ArrayLike | None = None,
@@ -40,8 +75,9 @@ def fit(
     start: ArrayLike | None = None,
     control: Control | None = None,
     contrasts: dict[str, Any] | None = None,
+    allow_fixed: bool = False,
     **unknown: object,
-) -> FittedModel:
+) -> FittedModel | FixedModel:
     """
     Fit a Gaussian linear mixed model by REML or maximum likelihood.
 
@@ -73,12 +109,16 @@ def fit(
         When the optimiser stops.
     contrasts : dict, optional
         Coding of factors by name, for example ``{"f": "sum"}``.
+    allow_fixed : bool
+        Whether a formula without a random term is taken: its least-squares fit, with the likelihood of the same kind,
+        is the null model that `lrt` compares a mixed model with.
     **unknown
         Refused by name.
 
     Returns
     -------
     FittedModel
+        Or `FixedModel` where the formula has no random term and ``allow_fixed`` is true.
 
     Raises
     ------
@@ -110,9 +150,9 @@ def fit(
     >>> round(fit.deviance, 4)
     1743.6283
     """
-    _check_arguments(reml, sigma, control, unknown)
+    _check_arguments(reml, sigma, control, allow_fixed, unknown)
     design = build_design(
-        parse_formula(formula),
+        parse_formula(formula, allow_fixed=bool(allow_fixed)),
         data,
         weights=weights,
         offset=offset,
@@ -120,6 +160,10 @@ def fit(
         sigma_fixed=sigma is not None,
         contrasts=contrasts,
     )
+    if not design.terms:
+        if start is not None:
+            raise ArgumentError("start is for theta, which a model without random terms does not have; leave it out")
+        return fit_fixed_design(design, reml=bool(reml), sigma=positive_number(sigma))
     return fit_design(design, reml=bool(reml), sigma=positive_number(sigma), start=start, control=control or Control())
 
 
@@ -138,16 +182,7 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     DataError
         When y holds something else than numbers, has another length or is not finite.
     """
-    response = as_numbers(y)
-    n = len(model.design.y)
-    if response is None or response.shape != (n,):
-        got = f"a {type(y).__name__} that holds something else" if response is None else f"shape {response.shape}"
-        raise DataError(
-            f"refit needs one response for each of the {n} rows used, numbers in an array of shape ({n},); got {got}"
-        )
-    if not np.isfinite(response).all():
-        raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
-    design = replace(model.design, y=response)
+    design = replace(model.design, y=responses(y, model.nobs))
     return fit_design(design, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
 
 
@@ -199,9 +234,11 @@ def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: Arra
     return standardized * min(1.0, FARTHEST_START / max(float(np.abs(standardized).max()), 1.0))
 
 
-def _check_arguments(reml: object, sigma: object, control: object, unknown: dict[str, object]) -> None:
+def _check_arguments(
+    reml: object, sigma: object, control: object, allow_fixed: object, unknown: dict[str, object]
+) -> None:
     """Refuse what `fit` does not know, by name."""
-    known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts")
+    known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts", "allow_fixed")
     if unknown:
         name = next(iter(unknown))
         near = difflib.get_close_matches(name.lower(), known, n=1)
@@ -211,6 +248,8 @@ def _check_arguments(reml: object, sigma: object, control: object, unknown: dict
         raise ArgumentError(
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
+    if not isinstance(allow_fixed, (bool, np.bool_)):
+        raise ArgumentError(f"allow_fixed must be True or False; got {allow_fixed!r}")
     if sigma is not None and positive_number(sigma) is None:
         raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):

@@ -79,7 +79,7 @@ def point_at(message: str, text: str, part: str) -> FormulaError:
     return formula_error(message, text)
 
 
-def parse_formula(text: str) -> ModelFormula:
+def parse_formula(text: str, *, allow_fixed: bool = False) -> ModelFormula:
     """
     Take a formula of lme4's language apart.
 
@@ -87,6 +87,8 @@ def parse_formula(text: str) -> ModelFormula:
     ----------
     text : str
         ``response ~ fixed + (effects | group) + ...``. The parts are cached by text.
+    allow_fixed : bool
+        Whether there need be no random term.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def parse_formula(text: str) -> ModelFormula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"The formula must be a string, {_EXAMPLE}; it is of type {type(text).__name__}.")
-    return _parse(text, None)
+    return _parse(text, None, allow_fixed)
 
 
 def expand_dot(formula: ModelFormula, columns: tuple[str, ...]) -> ModelFormula:
@@ -121,11 +123,12 @@ def expand_dot(formula: ModelFormula, columns: tuple[str, ...]) -> ModelFormula:
     for name in columns:
         if "`" in name and name not in used:
             raise formula_error(f"`.` meets a column name with a backtick in it, {name!r}: rename it.", formula.text)
-    return _parse(formula.text, tuple(name for name in columns if name not in used))
+    names = tuple(name for name in columns if name not in used)
+    return _parse(formula.text, names, not formula.random)
 
 
 @lru_cache(maxsize=512)
-def _parse(raw: str, dot: tuple[str, ...] | None) -> ModelFormula:
+def _parse(raw: str, dot: tuple[str, ...] | None, allow_fixed: bool) -> ModelFormula:
     text = _squeeze(raw)
     if not text:
         raise FormulaError(f"The formula is empty: write response ~ fixed effects + (effects | group), {_EXAMPLE}.")
@@ -149,9 +152,10 @@ def _parse(raw: str, dot: tuple[str, ...] | None) -> ModelFormula:
             fixed.append(f"{sign} {reader.placeholders(addend)}")
     if not random:
         _refuse_called_bars(right, text)
+    if not random and not allow_fixed:
         raise formula_error(
-            "The formula has no random term. Add at least one, such as (1 | group); for a model without random "
-            "effects use a linear-model library.",
+            "The formula has no random term. Add at least one, such as (1 | group); a model without random effects, "
+            "to compare others with, is fitted with allow_fixed=True.",
             text,
         )
     _refuse_duplicates(random, text)

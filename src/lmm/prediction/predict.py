@@ -29,6 +29,7 @@ from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
 from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
+    from lmm.fixed import FixedModel
     from lmm.model import FittedModel
 
 # Rows whose standard errors are computed at a time.
@@ -61,7 +62,7 @@ def predict(
     return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)
 
 
-def predicted_mean(model: FittedModel, rows: Rows, *, random: bool = True) -> FloatArray:
+def predicted_mean(model: FittedModel | FixedModel, rows: Rows, *, random: bool = True) -> FloatArray:
     """X beta + Z b + offset, shape (m,), with or without Z b; NaN where a variable is missing."""
     mean: FloatArray = rows.X @ model.estimates.beta
     for part in rows.random if random else ():

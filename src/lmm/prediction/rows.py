@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lmm.factors import GroupingFactor
+    from lmm.fixed import FixedModel
     from lmm.model import FittedModel
 
 # Code of a row whose group label is missing.
@@ -67,7 +68,7 @@ class Rows:
     index: pd.Index[Any]
 
 
-def fitted_rows(model: FittedModel, effects: Mapping[int, BoolArray]) -> Rows:
+def fitted_rows(model: FittedModel | FixedModel, effects: Mapping[int, BoolArray]) -> Rows:
     """The rows of the fit, with some of the random effects of some factors."""
     random = tuple(
         RandomRows(t, _only(model.factors[t].columns, mask), model.factors[t].codes, model.factors[t].n_levels)
@@ -77,7 +78,7 @@ def fitted_rows(model: FittedModel, effects: Mapping[int, BoolArray]) -> Rows:
 
 
 def new_rows(
-    model: FittedModel,
+    model: FittedModel | FixedModel,
     newdata: Any,  # noqa: ANN401 - frames of any library
     effects: Mapping[int, BoolArray],
     new_levels: str,

@@ -12,10 +12,11 @@ from lmm.linalg import BoolArray
 
 if TYPE_CHECKING:
     from lmm.factors import GroupingFactor
+    from lmm.fixed import FixedModel
     from lmm.model import FittedModel
 
 
-def chosen_effects(model: FittedModel, random: bool | str | list[str]) -> dict[int, BoolArray]:
+def chosen_effects(model: FittedModel | FixedModel, random: bool | str | list[str]) -> dict[int, BoolArray]:
     """
     Effects that are included, by number of their grouping factor.
 
@@ -45,7 +46,7 @@ def chosen_effects(model: FittedModel, random: bool | str | list[str]) -> dict[i
     return chosen
 
 
-def _read(model: FittedModel, wanted: str) -> dict[int, BoolArray]:
+def _read(model: FittedModel | FixedModel, wanted: str) -> dict[int, BoolArray]:
     groups = [factor.group for factor in model.factors]
     if wanted in groups:
         t = groups.index(wanted)
@@ -61,7 +62,7 @@ def _read(model: FittedModel, wanted: str) -> dict[int, BoolArray]:
     return chosen
 
 
-def _not_random(model: FittedModel, given: object) -> ArgumentError:
+def _not_random(model: FittedModel | FixedModel, given: object) -> ArgumentError:
     groups = [factor.group for factor in model.factors]
     return ArgumentError(
         f"random must be True, False, grouping factors among {groups}, or terms such as '(1 | {groups[0]})'; "
@@ -69,7 +70,7 @@ def _not_random(model: FittedModel, given: object) -> ArgumentError:
     )
 
 
-def _matching(model: FittedModel, factor: GroupingFactor, part: RandomPart) -> BoolArray:
+def _matching(model: FittedModel | FixedModel, factor: GroupingFactor, part: RandomPart) -> BoolArray:
     """The effects of a factor that a term asks for."""
     wanted = {frozenset(term) for term in part.effects.terms} | (
         {frozenset[str]()} if part.effects.intercept else set()

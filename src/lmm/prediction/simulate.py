@@ -14,11 +14,12 @@ from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
+    from lmm.fixed import FixedModel
     from lmm.model import FittedModel
 
 
 def simulate(
-    model: FittedModel,
+    model: FittedModel | FixedModel,
     n: int = 1,
     *,
     rng: Seed = None,

@@ -1,0 +1,314 @@
+"""Likelihood-ratio tests of nested models, with the null distribution that belongs to them."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lmm.arguments import Seed, random_generator, whole_number
+from lmm.display import Table, format_column, format_p
+from lmm.errors import ArgumentError
+from lmm.fixed import FixedModel
+from lmm.inference.boundary import null_distribution
+from lmm.inference.mixture import ChiBarSquare
+from lmm.inference.nested import check_comparable, embed, same_fixed_part
+from lmm.inference.reduced import fit_quietly, gain
+from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+Workers = int | Callable[..., Iterable[Any]]
+
+TESTS = ("auto", "chi2", "mixture", "bootstrap")
+COLUMNS = ("n_params", "aic", "bic", "llf", "deviance", "statistic", "df", "null_distribution", "p_value")
+UNKNOWN = "unknown on the boundary"
+# A larger model whose deviance is higher by more than this was not fitted to its optimum.
+WORSE = 1e-6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    One model against the next larger.
+
+    Attributes
+    ----------
+    statistic : float
+        Difference of the deviances.
+    df : int
+        Difference of the numbers of parameters.
+    distribution : str
+        Null distribution as text.
+    p_value : float
+    notes : tuple of str
+    """
+
+    statistic: float
+    df: int
+    distribution: str
+    p_value: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class LRTResult:
+    """
+    Likelihood-ratio tests of a chain of nested models.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
+        and for its comparison with the row before statistic, df, null_distribution (text) and p_value.
+    method : str
+        ``"REML"`` or ``"maximum likelihood"``: how all models of the table were fitted.
+    notes : tuple of str
+        What a reader must know besides.
+    """
+
+    table: pd.DataFrame
+    method: str
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        models = [f"Model {i + 1}: {name}" for i, name in enumerate(self.table.index)]
+        heading = f"Likelihood-ratio tests of nested models, fitted by {self.method}"
+        return "\n".join([heading, *models, "", self._table().text(), *self.notes])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        models = "".join(f"<br>Model {i + 1}: {html.escape(str(name))}" for i, name in enumerate(self.table.index))
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return (
+            f"<div><p>Likelihood-ratio tests of nested models, fitted by {self.method}{models}</p>"
+            f"{self._table().html()}{notes}</div>"
+        )
+
+    def _table(self) -> Table:
+        """The table as text cells; a model stands for itself by its number."""
+        table = self.table
+        columns = [
+            [str(i + 1) for i in range(len(table))],
+            [str(n) for n in table["n_params"]],
+            *([f"{x:.2f}" for x in table[name]] for name in ("aic", "bic", "llf", "deviance")),
+            _blank_first(format_column(table["statistic"].to_numpy(dtype=np.float64), digits=5)),
+            _blank_first([f"{x:.0f}" for x in table["df"]]),
+            list(table["null_distribution"]),
+            [format_p(p) for p in table["p_value"]],
+        ]
+        header = ("Model", "n_params", "aic", "bic", "llf", "deviance", "LR", "df", "null distribution", "p-value")
+        return Table("", header, tuple(zip(*columns, strict=True)), 1)
+
+
+def lrt(
+    *fits: FittedModel | FixedModel, test: str = "auto", n_boot: int = 1000, rng: Seed = None, workers: Workers = 1
+) -> LRTResult:
+    """
+    Likelihood-ratio tests of two or more nested models.
+
+    Each model is compared with the next larger one. The null distribution is derived from where the smaller model lies
+    in the larger: inside, it is chi-square; on the boundary, as with a variance of zero, a mixture of chi-squares with
+    the weights of the cone in which the variances may move. One variance against none: 0.5 chi2(0) + 0.5 chi2(1); a
+    slope correlated with k effects: 0.5 chi2(k) + 0.5 chi2(k + 1). Where the smaller model's own estimates are on the
+    boundary, theory gives no answer for added random effects: the p-value is NaN, and the bootstrap is the way.
+
+    Parameters
+    ----------
+    *fits : FittedModel or FixedModel
+        Fitted to the same rows, in any order. Models fitted by REML are compared as they are when they have the same
+        fixed effects; otherwise all are fitted again by ML, with a note.
+    test : {"auto", "chi2", "mixture", "bootstrap"}
+        Null distribution: derived; chi-square with the difference in parameters, which is conservative on the
+        boundary; the derived mixture even where the smaller model's estimates are on the boundary, as if they were
+        not; or simulated from the smaller model, both models fitted to each draw.
+    n_boot : int
+        Draws of the bootstrap.
+    rng : int or Generator, optional
+        Seed of the bootstrap, and of the weights of a mixture that have no closed form.
+    workers : int or callable
+        Processes of the bootstrap, or a callable like `map`. The numbers do not depend on it.
+
+    Returns
+    -------
+    LRTResult
+        Its ``table`` is a DataFrame; it prints as text.
+
+    Raises
+    ------
+    ArgumentError
+        When the models differ in rows, response or weights, or are not nested; says how.
+
+    References
+    ----------
+    Stram, D. O. and Lee, J. W. (1994). Variance components testing in the longitudinal mixed effects model. Biometrics
+    50, 1171-1177.
+
+    Silvapulle, M. J. and Sen, P. K. (2005). Constrained Statistical Inference. Wiley.
+
+    Baey, C., Cournede, P.-H. and Kuhn, E. (2019). Asymptotic distribution of likelihood ratio test statistics for
+    variance components in nonlinear mixed effects models. Computational Statistics & Data Analysis 135, 107-122.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> pigs = lmm.datasets.load("pig_weights")
+    >>> small = lmm.fit("weight ~ num.weeks + (1 | id.num)", pigs)
+    >>> large = lmm.fit("weight ~ num.weeks + (num.weeks | id.num)", pigs)
+    >>> print(lmm.lrt(small, large))
+    Likelihood-ratio tests of nested models, fitted by REML
+    Model 1: weight ~ num.weeks + (1 | id.num)
+    Model 2: weight ~ num.weeks + (num.weeks | id.num)
+    <BLANKLINE>
+    Model n_params     aic     bic      llf deviance     LR df         null distribution p-value
+    1            4 2041.80 2058.07 -1016.90  2033.80
+    2            6 1752.87 1777.28  -870.44  1740.87 292.93  2 0.5 chi2(1) + 0.5 chi2(2) <0.0001
+    """
+    _check(fits, test, n_boot, workers)
+    check_comparable(fits)
+    generator = random_generator(rng)
+    ordered, notes = _same_criterion(sorted(fits, key=lambda fit: fit.n_params))
+    steps = [
+        compare(small, big, test=test, n_boot=n_boot, rng=generator, workers=workers)
+        for small, big in itertools.pairwise(ordered)
+    ]
+    for step in steps:
+        notes.extend(note for note in step.notes if note not in notes)
+    method = "REML" if ordered[0].reml else "maximum likelihood"
+    return LRTResult(_frame(ordered, steps), method, tuple(notes))
+
+
+def compare(
+    small: FittedModel | FixedModel,
+    big: FittedModel | FixedModel,
+    *,
+    test: str,
+    n_boot: int,
+    rng: np.random.Generator,
+    workers: Workers,
+) -> Comparison:
+    """Test a model against a larger one, fitted by the same criterion to the same data; arguments as for `lrt`."""
+    df = big.n_params - small.n_params
+    if df == 0:
+        raise ArgumentError(
+            f"{small.formula!r} and {big.formula!r} have the same number of parameters, {big.n_params}: neither is a "
+            "special case of the other, or they are the same model"
+        )
+    embedding = embed(small, big)
+    statistic, notes = gain(small.deviance, big.deviance), []
+    if big.deviance > small.deviance + WORSE:
+        notes.append(
+            f"The deviance of {big.formula!r} is higher than that of {small.formula!r}: the larger model was not "
+            "fitted to its optimum. Fit it again from other starting values."
+        )
+    if test == "bootstrap":
+        return _bootstrap(small, big, statistic, n_boot, rng, workers, tuple(notes))
+    if test == "chi2":
+        mixture = ChiBarSquare(np.ones(1), df)
+    elif test == "auto" and small.is_singular and _adds_random(small, big):
+        notes.append(
+            f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
+            "random effects is not known: use test='bootstrap', or leave the empty terms out of both models."
+        )
+        return Comparison(statistic, df, UNKNOWN, np.nan, tuple(notes))
+    else:
+        mixture = null_distribution(small, big, embedding, rng)
+    if mixture.covariance is not None:
+        notes.append(
+            f"The weights of the mixture are simulated; that gives the p-value of {big.formula!r} a standard error of "
+            f"{mixture.sf_error(statistic):.1g}."
+        )
+    return Comparison(statistic, df, str(mixture), mixture.sf(statistic), tuple(notes))
+
+
+def _adds_random(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> bool:
+    """Whether the larger model has more variance parameters."""
+    return sum(f.covariance.n_theta for f in big.factors) > sum(f.covariance.n_theta for f in small.factors)
+
+
+def _bootstrap(
+    small: FittedModel | FixedModel,
+    big: FittedModel | FixedModel,
+    statistic: float,
+    n_boot: int,
+    rng: np.random.Generator,
+    workers: Workers,
+    notes: tuple[str, ...],
+) -> Comparison:
+    """p-value from the statistic's distribution under the smaller model, the observed one counted in."""
+    from lmm.inference.null_distribution import bootstrap_lrt_statistics  # noqa: PLC0415 - most tests need no refits
+
+    draws: FloatArray = bootstrap_lrt_statistics(small, big, n_boot, rng, workers)
+    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + len(draws))
+    error = float(np.sqrt(p_value * (1.0 - p_value) / len(draws)))
+    note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {len(draws)} draws."
+    df = big.n_params - small.n_params
+    return Comparison(statistic, df, f"bootstrap, {len(draws)} draws", p_value, (*notes, note))
+
+
+def _same_criterion(
+    fits: Sequence[FittedModel | FixedModel],
+) -> tuple[list[FittedModel | FixedModel], list[str]]:
+    """The models by one criterion: as they are, or all by ML where restricted likelihoods are not comparable."""
+    if not any(fit.reml for fit in fits):
+        return list(fits), []
+    comparable = all(fit.reml for fit in fits) and all(same_fixed_part(fits[0], fit) for fit in fits[1:])
+    if comparable:
+        return list(fits), []
+    why = "have different fixed effects" if all(fit.reml for fit in fits) else "were fitted by REML and ML"
+    note = f"The models {why}, so those fitted by REML were fitted again by ML."
+    return [fit_quietly(fit, fit.design, reml=False) if fit.reml else fit for fit in fits], [note]
+
+
+def _frame(fits: Sequence[FittedModel | FixedModel], steps: Sequence[Comparison]) -> pd.DataFrame:
+    """Table of models and comparisons."""
+    rows = []
+    for fit, step in zip(fits, [None, *steps], strict=True):
+        figures = (fit.n_params, fit.aic, fit.bic, fit.llf, fit.deviance)
+        compared = (np.nan, np.nan, "", np.nan)
+        if step is not None:
+            compared = (step.statistic, float(step.df), step.distribution, step.p_value)
+        rows.append((*figures, *compared))
+    return pd.DataFrame(rows, columns=list(COLUMNS), index=_distinct([fit.formula for fit in fits]))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names, numbered where one occurs again."""
+    return [name if name not in names[:i] else f"{name} [{names[:i].count(name) + 1}]" for i, name in enumerate(names)]
+
+
+def _blank_first(cells: list[str]) -> list[str]:
+    """Cells without the first, which has nothing to be compared with."""
+    return ["", *cells[1:]]
+
+
+def _check(fits: Sequence[object], test: object, n_boot: object, workers: object) -> None:
+    from lmm.model import FittedModel  # noqa: PLC0415 - imported where it is looked at, not for annotations only
+
+    if len(fits) < 2:  # noqa: PLR2004 - a pair
+        raise ArgumentError(f"lrt compares two or more fitted models; got {len(fits)}")
+    for fit in fits:
+        if not isinstance(fit, (FittedModel, FixedModel)):
+            raise ArgumentError(f"lrt takes models fitted by lmm.fit; got a {type(fit).__name__}")
+    check_test(test, n_boot, workers)
+
+
+def check_test(test: object, n_boot: object, workers: object) -> None:
+    """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
+    if not isinstance(test, str) or test not in TESTS:
+        raise ArgumentError(f"test must be one of {', '.join(map(repr, TESTS))}; got {test!r}")
+    count, processes = whole_number(n_boot), whole_number(workers)
+    if count is None or count < 1:
+        raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")
+    if not callable(workers) and (processes is None or processes < 1):
+        raise ArgumentError(
+            f"workers must be a number of processes, 1 or more, or a callable like map; got {workers!r}"
+        )

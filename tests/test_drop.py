@@ -1,0 +1,131 @@
+"""Terms dropped in turn, against lmerTest and lme4."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lmm
+from conftest import fit_quietly, fitted, frame
+
+# R 4.2.2: lmerTest 3.1-3 ranova(), lme4 1.1-31 drop1(); F tests by lmerTest::drop1.
+REFERENCE = json.loads(Path(__file__).with_name("reference_variance_tests.json").read_text())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("model", REFERENCE["ranova"])
+def test_ranova_against_lmertest(model, whole):
+    expected = REFERENCE["ranova"][model]["whole" if whole else "reduced"]
+    fit = fitted(model, reml=True)
+    table = lmm.ranova(fit, "chi2", reduce_terms=not whole)
+    swapped = {"(1 | cask:batch)": "(1 | batch:cask)", "(1 | Machine:Worker)": "(1 | Worker:Machine)"}
+    assert list(table.index) == [swapped.get(row, row) for row in expected["row"]]
+    assert list(table["n_params"]) == expected["n_params"]
+    for name in ("llf", "aic"):
+        assert table[name].to_numpy() == pytest.approx(expected[name], abs=1e-5)
+    assert table["statistic"].to_numpy()[1:] == pytest.approx(expected["statistic"][1:], abs=1e-5)
+    assert table["p_value"].to_numpy()[1:] == pytest.approx(expected["p"][1:], rel=1e-4)
+
+
+def test_ranova_has_the_right_mixture():
+    table = lmm.ranova(fitted("sleepstudy", reml=True))
+    assert table.loc["Days in (Days | Subject)", "null_distribution"] == "0.5 chi2(1) + 0.5 chi2(2)"
+    assert table.loc["Days in (Days | Subject)", "p_value"] == pytest.approx(
+        REFERENCE["reml"]["sleepstudy"]["p_mixture"]
+    )
+    one = lmm.ranova(fitted("lamb", reml=True)).loc["(1 | Sire)"]
+    assert one["p_value"] == pytest.approx(REFERENCE["against_fixed"]["lamb"]["REML"]["p_mixture"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows"),
+    [
+        ("sleepstudy_double_bar", ["1 in (Days || Subject)", "Days in (Days || Subject)"]),
+        ("sleepstudy_uncorrelated", ["(1 | Subject)", "(0 + Days | Subject)"]),
+        ("sleepstudy_slope", ["(0 + Days | Subject)"]),
+        ("oats", ["nitro in (nitro | Block:Variety)", "nitro in (nitro | Block)"]),
+    ],
+)
+def test_what_ranova_drops(model, rows):
+    assert list(lmm.ranova(fitted(model, reml=True)).index) == ["<none>", *rows]
+
+
+def test_ranova_respects_marginality():
+    fit = fit_quietly(
+        "angle ~ temp + (temp * recipe | replicate)", frame("cake").assign(temp=lambda d: d["temp"] / 100)
+    )
+    assert list(lmm.ranova(fit, "chi2").index) == ["<none>", "temp:recipe in (temp * recipe | replicate)"]
+
+
+def test_ranova_by_bootstrap():
+    table = lmm.ranova(fitted("lamb", reml=True), "bootstrap", n_boot=9, rng=1)
+    assert table["null_distribution"].iloc[1] == "bootstrap, 9 draws"
+    assert table["p_value"].iloc[1] >= 0.1
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("model", REFERENCE["drop1"])
+def test_drop1_against_lme4(model, reml):
+    expected = REFERENCE["drop1"][model]
+    table = lmm.drop1(fitted(model, reml=reml))
+    assert list(table.index) == expected["row"]
+    assert list(table["df"][1:]) == expected["df"][1:]
+    assert table["aic"].to_numpy() == pytest.approx(expected["aic"], abs=1e-5)
+    assert table["statistic"].to_numpy()[1:] == pytest.approx(expected["statistic"][1:], abs=1e-5)
+    assert table["p_value"].to_numpy()[1:] == pytest.approx(expected["p"][1:], rel=1e-5)
+
+
+def test_dropped_terms_do_not_depend_on_the_coding():
+    """`Line + Age - 1` is the same model as `Line + Age`: without Line the mean stays."""
+    one, other = (lmm.drop1(fitted(model, reml=True)) for model in ("lamb", "lamb_treatment"))
+    assert list(one.index) == list(other.index)
+    for name in ("n_params", "llf", "statistic", "df"):
+        assert one[name].to_numpy()[1:] == pytest.approx(other[name].to_numpy()[1:], abs=1e-7)
+
+
+# lme4 1.1-31: drop1(lmer(..., REML = FALSE), test = "Chisq") on the cakes.
+CODINGS = {
+    "angle ~ 0 + recipe:temp + temperature + (1 | recipe:replicate)": {
+        "temperature": (5, 6.5960),
+        "recipe:temp": (2, 0.4169),
+    },
+    "angle ~ 0 + recipe*temp + (1 | recipe:replicate)": {"recipe:temp": (2, 0.084496)},
+    "angle ~ recipe:temperature + (1 | recipe:replicate)": {"recipe:temperature": (17, 97.166)},
+    "angle ~ poly(temp, 2)*recipe + (1 | recipe:replicate)": {"poly(temp, 2):recipe": (4, 0.96716)},
+}
+
+
+@pytest.mark.parametrize("formula", CODINGS)
+def test_marginality_and_coding_against_lme4(formula):
+    table = lmm.drop1(lmm.fit(formula, frame("cake"), reml=False))
+    assert list(table.index[1:]) == list(CODINGS[formula])
+    for name, (df, statistic) in CODINGS[formula].items():
+        assert table.loc[name, "df"] == df
+        assert table.loc[name, "statistic"] == pytest.approx(statistic, rel=1e-4)
+
+
+def test_f_tests_against_lmertest():
+    lamb = lmm.drop1(fitted("lamb_treatment", reml=True), "f")
+    assert lamb.to_numpy() == pytest.approx(
+        np.array([[1.1227, 4, 8.880, 0.4048], [0.0346, 2, 50.464, 0.9660]]), rel=2e-3
+    )
+    oats = lmm.drop1(fitted("oats_split", reml=True), "f")
+    assert oats.to_numpy()[:, :3] == pytest.approx(np.array([[118.0031, 1, 53], [1.4853, 2, 10]]), rel=1e-4)
+    cake = lmm.drop1(fitted("cake", reml=True), "f", ddf="kenward-roger")
+    assert cake.to_numpy() == pytest.approx(np.array([[1.0062, 10, 210, 0.4393]]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: lmm.drop1(fitted("dyestuff", reml=True)), "nothing to drop"),
+        (lambda: lmm.drop1(fitted("pig", reml=True), "Chisq"), "test must be"),
+        (lambda: lmm.drop1(fitted("pig", reml=True), "f", ddf="x"), "ddf"),
+        (lambda: lmm.ranova(fitted("pig", reml=True), "f"), "test must be one of"),
+        (lambda: lmm.ranova(fitted("pig", reml=True), reduce_terms=2), "reduce_terms"),
+    ],
+)
+def test_what_is_refused(call, text):
+    with pytest.raises(lmm.ArgumentError, match=text):
+        call()

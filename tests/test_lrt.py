@@ -1,0 +1,252 @@
+"""Likelihood-ratio tests of nested models against lme4, dense formulas and simulation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import lmm
+from conftest import MODELS, fit_quietly, fitted, frame
+from lmm.inference.null_distribution import bootstrap_lrt_statistics
+
+# R 4.2.2, lme4 1.1-31, each model at its best optimum.
+REFERENCE = json.loads(Path(__file__).with_name("reference_variance_tests.json").read_text())
+DATA = {"sleep": "sleepstudy", "sitka": "sitka", "lamb": "lamb", "pig": "pig"}
+HALF = "0.5 chi2(0) + 0.5 chi2(1)"
+# Null distributions of the chains of models; None where the reference's chi-square is the right one.
+MIXED = {"machines": {1: HALF}, "pastes": {1: HALF}, "pig_slope": {1: "0.5 chi2(1) + 0.5 chi2(2)"}, "sleep": {1: HALF}}
+
+
+def chain(case):
+    name = case.split("_")[0]
+    data = frame(DATA.get(name, name))
+    return [fit_quietly(formula, data, reml=False) for formula in REFERENCE["lrt"][case]["formulas"]]
+
+
+@pytest.mark.parametrize("case", REFERENCE["lrt"])
+def test_chains_of_models_against_lme4(case):
+    expected = REFERENCE["lrt"][case]
+    fits = chain(case)
+    table = lmm.lrt(*reversed(fits)).table
+    assert list(table.index) == expected["formulas"]
+    assert list(table["n_params"]) == expected["n_params"]
+    for name in ("aic", "bic", "llf"):
+        assert table[name].to_numpy() == pytest.approx(expected[name], abs=1e-6)
+    assert table["statistic"].to_numpy()[1:] == pytest.approx(expected["statistic"][1:], abs=1e-6)
+    assert list(table["df"][1:]) == expected["df"][1:]
+    for i in range(1, len(table)):
+        mixed = MIXED.get(case, {}).get(i)
+        p_value = expected["p_mixture" if mixed else "p_chi2"][i]
+        assert table["null_distribution"].iloc[i] == (mixed or f"chi2({expected['df'][i]})")
+        assert table["p_value"].iloc[i] == pytest.approx(p_value, rel=1e-5)
+    naive = lmm.lrt(*fits, test="chi2").table
+    assert naive["p_value"].to_numpy()[1:] == pytest.approx(expected["p_chi2"][1:], rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("model", REFERENCE["against_fixed"])
+def test_one_variance_against_none(model, method):
+    expected = REFERENCE["against_fixed"][model]
+    reml = method == "REML"
+    null = lmm.fit(expected["null"], frame(model), reml=reml, allow_fixed=True)
+    result = lmm.lrt(fitted(model, reml=reml), null)
+    row = result.table.iloc[1]
+    assert result.method == ("REML" if reml else "maximum likelihood")
+    assert row["statistic"] == pytest.approx(expected[method]["chisq"], abs=1e-6)
+    assert row["null_distribution"] == HALF
+    assert row["p_value"] == pytest.approx(expected[method]["p_mixture"], rel=1e-5)
+
+
+@pytest.mark.parametrize("model", REFERENCE["reml"])
+def test_reml_fits_with_the_same_fixed_effects_are_compared_as_they_are(model):
+    expected = REFERENCE["reml"][model]
+    result = lmm.lrt(lmm.fit(expected["null"], frame(model)), fitted(model, reml=True))
+    row = result.table.iloc[1]
+    df = expected["df"]
+    assert result.method == "REML"
+    assert result.notes == ()
+    assert row["statistic"] == pytest.approx(expected["chisq"], abs=1e-6)
+    assert row["null_distribution"] == f"0.5 chi2({df - 1}) + 0.5 chi2({df})"
+    assert row["p_value"] == pytest.approx(expected["p_mixture"], rel=1e-5)
+
+
+def test_reml_fits_with_other_fixed_effects_are_fitted_again():
+    data = frame("lamb")
+    fits = [fit_quietly(f, data) for f in REFERENCE["lrt"]["lamb"]["formulas"]]
+    result = lmm.lrt(*fits)
+    assert "fitted again by ML" in result.notes[0]
+    assert result.table["statistic"].to_numpy()[1:] == pytest.approx(
+        REFERENCE["lrt"]["lamb"]["statistic"][1:], abs=1e-6
+    )
+
+
+def dense_weights(X, changes):
+    """Weights for two variances against none, from the dense restricted information."""
+    n = len(X)
+    P = np.eye(n) - X @ np.linalg.solve(X.T @ X, X.T)
+    changes = [*changes, np.eye(n)]
+    J = np.array([[np.trace(P @ a @ P @ b) / 2 for a in changes] for b in changes])
+    cov = np.linalg.inv(J)
+    none = np.arccos(cov[0, 1] / np.sqrt(cov[0, 0] * cov[1, 1])) / (2 * np.pi)
+    return np.array([none, 0.5, 0.5 - none])
+
+
+def test_two_variances_at_once_against_the_dense_information():
+    data = frame("sleepstudy")
+    null = lmm.fit("Reaction ~ Days", data, allow_fixed=True)
+    result = lmm.lrt(null, fitted("sleepstudy_double_bar", reml=True)).table.iloc[1]
+    Z = np.kron(np.eye(18), np.ones((10, 1)))
+    slopes = Z * data["Days"].to_numpy()[:, None]
+    X = np.column_stack([np.ones(180), data["Days"]])
+    none, one, two = dense_weights(X, [Z @ Z.T, slopes @ slopes.T])
+    assert result["null_distribution"] == f"{none:.3g} chi2(0) + {one:.3g} chi2(1) + {two:.3g} chi2(2)"
+
+
+def test_a_slope_with_its_intercept_at_once():
+    """Against no random effect: the cone of 2 x 2 matrices, weights by simulation, checked by simulated fits."""
+    data = frame("sleepstudy")
+    null = lmm.fit("Reaction ~ Days", data, allow_fixed=True)
+    big = fitted("sleepstudy", reml=True)
+    result = lmm.lrt(null, big, rng=1)
+    weights = [float(part.split()[0]) for part in result.table["null_distribution"].iloc[1].split(" + ")]
+    assert len(weights) == 4
+    assert "standard error" in result.notes[0]
+    draws = bootstrap_lrt_statistics(null, big, 300, np.random.default_rng(2), 1)
+    for x in (2.0, 4.0):
+        expected = weights[0] * (x <= 0) + sum(w * stats.chi2.sf(x, i) for i, w in enumerate(weights) if i)
+        assert abs(np.mean(draws >= x) - expected) <= 4 * np.sqrt(expected * (1 - expected) / 300)
+
+
+@pytest.mark.parametrize(
+    ("small", "big", "distribution"),
+    [
+        # The same effects in another coding.
+        ("Reaction ~ Days + (1 | Subject)", "Reaction ~ Days + (scale(Days) | Subject)", "0.5 chi2(1) + 0.5 chi2(2)"),
+        ("Reaction ~ Days + (scale(Days) || Subject)", "Reaction ~ Days + (Days | Subject)", "chi2(1)"),
+        ("Reaction ~ scale(Days) + (Days | Subject)", "Reaction ~ Days + I(Days^2) + (Days | Subject)", "chi2(1)"),
+        # A fixed effect and a variance.
+        (
+            "Reaction ~ 1 + (1 | Subject)",
+            "Reaction ~ Days + (1 | Subject) + (0 + Days | Subject)",
+            "0.5 chi2(1) + 0.5 chi2(2)",
+        ),
+    ],
+)
+def test_nested_by_column_space(small, big, distribution):
+    data = frame("sleepstudy")
+    table = lmm.lrt(*(lmm.fit(formula, data, reml=False) for formula in (small, big))).table
+    assert table["null_distribution"].iloc[1] == distribution
+
+
+def test_parameters_set_to_values_inside_the_space():
+    data = frame("sleepstudy")
+    free = lmm.fit("Reaction ~ Days + (Days | Subject)", data, reml=False)
+    known = lmm.fit("Reaction ~ Days + (Days | Subject)", data, reml=False, sigma=25.0)
+    slope = lmm.fit("Reaction ~ 1 + (Days | Subject)", data, reml=False, offset=10.0 * data["Days"])
+    for small in (known, slope):
+        row = lmm.lrt(small, free).table.iloc[1]
+        assert row["null_distribution"] == "chi2(1)"
+        assert 0.05 < row["p_value"] < 1.0
+
+
+def test_a_boundary_in_the_smaller_model_is_said():
+    data = frame("oats")
+    small = fit_quietly("yield ~ nitro + (nitro | Block)", data)
+    big = fitted("oats", reml=True)
+    result = lmm.lrt(small, big)
+    assert small.is_singular
+    assert np.isnan(result.table["p_value"].iloc[1])
+    assert result.table["null_distribution"].iloc[1] == "unknown on the boundary"
+    assert "test='bootstrap'" in str(result)
+    forced = lmm.lrt(small, big, test="mixture", rng=1)
+    assert 0.0 < forced.table["p_value"].iloc[1] < 0.01
+    # Fixed effects are tested as ever: they are orthogonal to the variances.
+    fixed = lmm.lrt(fit_quietly("yield ~ 1 + (nitro | Block)", data), small)
+    assert fixed.table["null_distribution"].iloc[1] == "chi2(1)"
+
+
+def test_weights_enter_the_likelihood_and_the_weights_of_the_mixture():
+    data = frame("penicillin").assign(w=np.linspace(0.5, 3.0, 144))
+    null = lmm.fit("diameter ~ 1", data, weights="w", allow_fixed=True)
+    row = lmm.lrt(null, lmm.fit(MODELS["penicillin"][0], data, weights="w")).table.iloc[1]
+    root = np.sqrt(data["w"].to_numpy())[:, None]
+    Z = [root * pd.get_dummies(data[name]).to_numpy() for name in ("plate", "sample")]
+    none, one, two = dense_weights(root, [z @ z.T for z in Z])
+    assert row["null_distribution"] == f"{none:.3g} chi2(0) + {one:.3g} chi2(1) + {two:.3g} chi2(2)"
+
+
+def test_bootstrap_counts_the_observed_statistic():
+    small, big = (fitted(name, reml=True) for name in ("sleepstudy_intercept", "sleepstudy"))
+    result = lmm.lrt(small, big, test="bootstrap", n_boot=19, rng=1)
+    assert result.table["p_value"].iloc[1] == pytest.approx(1 / 20)
+    assert result.table["null_distribution"].iloc[1] == "bootstrap, 19 draws"
+    again = lmm.lrt(small, big, test="bootstrap", n_boot=19, rng=1)
+    assert again.table["p_value"].iloc[1] == result.table["p_value"].iloc[1]
+
+
+def test_bootstrap_of_the_lambs_is_near_the_exact_p_value():
+    fit = fitted("lamb_treatment", reml=True)
+    null = lmm.fit("Weight ~ Line + Age", frame("lamb_treatment"), allow_fixed=True)
+    bootstrap = lmm.lrt(null, fit, test="bootstrap", n_boot=300, rng=2).table["p_value"].iloc[1]
+    exact = REFERENCE["rlrt"]["lamb; Sire"]["p"]
+    assert abs(bootstrap - exact) <= 4 * np.sqrt(exact * (1 - exact) / 300)
+
+
+def test_result_prints_as_text_and_html():
+    result = lmm.lrt(*(fitted(name, reml=False) for name in ("sleepstudy_intercept", "sleepstudy")))
+    text = str(result)
+    assert "Model 1: Reaction ~ 1 + Days + (1|Subject)" in text
+    assert "0.5 chi2(1) + 0.5 chi2(2)" in text
+    assert "nan" not in text.lower()
+    assert "<table>" in result._repr_html_()
+
+
+def test_the_same_formula_twice_gets_two_names():
+    data = frame("sleepstudy")
+    fits = [lmm.fit(MODELS["sleepstudy"][0], data, reml=False, sigma=s) for s in (25.0, None)]
+    assert list(lmm.lrt(*fits).table.index) == [MODELS["sleepstudy"][0], f"{MODELS['sleepstudy'][0]} [2]"]
+
+
+def sleep(formula, **options):
+    return fit_quietly(formula, frame("sleepstudy"), **options)
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        (lambda: sleep("log(Reaction) ~ Days + (Days | Subject)"), "different responses"),
+        (lambda: sleep("Reaction ~ Days + (Days | Subject)", weights=np.arange(1.0, 181.0)), "different weights"),
+        (lambda: fit_quietly("Reaction ~ Days + (Days | Subject)", frame("sleepstudy").iloc[:170]), "different rows"),
+        (lambda: sleep("Reaction ~ Days + (0 + Days | Subject)"), "same number of parameters"),
+        (lambda: sleep("Reaction ~ I(Days^2) + (I(Days^2) | Subject)"), "fixed effects include Days"),
+        (lambda: sleep("Reaction ~ Days + (0 + Days + I(Days^2) | Subject)"), "no place for"),
+        (lambda: sleep("Reaction ~ Days + (Days | Subject)", sigma=25.0), "known residual standard deviation"),
+    ],
+)
+def test_models_that_cannot_be_compared(other, text):
+    with pytest.raises(lmm.ArgumentError, match=text):
+        lmm.lrt(fitted("sleepstudy_intercept", reml=True), other())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"fits": 1}, "two or more"),
+        ({"fits": 2, "test": "f"}, "test must be one of"),
+        ({"fits": 2, "n_boot": 0}, "n_boot"),
+        ({"fits": 2, "workers": 1.5}, "workers"),
+        ({"fits": 2, "rng": "x"}, "rng"),
+    ],
+)
+def test_arguments_that_are_refused(arguments, text):
+    fits = [fitted(name, reml=True) for name in ("sleepstudy_intercept", "sleepstudy")][: arguments.pop("fits")]
+    with pytest.raises(lmm.ArgumentError, match=text):
+        lmm.lrt(*fits, **arguments)
+
+
+def test_only_models_are_compared():
+    with pytest.raises(lmm.ArgumentError, match="got a int"):
+        lmm.lrt(fitted("sleepstudy", reml=True), 3)
