@@ -32,9 +32,12 @@ def measured(n_units: int, n_times: int, rng: np.random.Generator) -> tuple[pd.D
 
 def save(result: DataCloning, name: str) -> None:
     """Save the three pictures of a result, where a folder is given."""
-    for kind in ("trace", "density", "clones") if len(sys.argv) > 1 else ():
-        figure = result.plot(kind)[0].figure
-        figure.savefig(Path(sys.argv[1]) / f"{name}_{kind}.png", dpi=120)
+    if len(sys.argv) == 1:
+        return
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("trace", "density", "clones"):
+        result.plot(kind)[0].figure.savefig(folder / f"{name}_{kind}.png", dpi=120)
 
 
 print("1. One measurement a unit\n")

@@ -86,7 +86,7 @@ lambs["Age"] = lambs["Age"].cat.reorder_categories(["3", "1", "2"])  # the first
 
 print("1. Maximum likelihood\n")
 ml, said = fit(lambs, reml=False)
-print(ml)
+print(ml.summary(ddf=None))
 print("\nWarning given:", *said)
 print(f"""
 From a sire variance of 0 the deviance rises, at a rate of {ml.optimum.boundary_curvature:.3f} for each unit of
@@ -96,7 +96,7 @@ compare(ml, PUBLISHED_ML)
 
 print("\n2. Restricted maximum likelihood\n")
 reml, said = fit(lambs, reml=True)
-print(reml)
+print(reml.summary(ddf=None))
 print("\nWarning given:", *(said or ["none"]))
 print()
 compare(reml, PUBLISHED_REML)

@@ -23,7 +23,7 @@ pigs = lmm.datasets.load("pig_weights")
 fit = lmm.fit("weight ~ num.weeks + (1 | id.num)", pigs)
 
 print("1. The fit\n")
-print(fit)
+print(fit.summary(ddf=None))
 
 print("\n2. Predicted random effects by hand\n")
 between = fit.random_cov["id.num"].loc["Intercept", "Intercept"]

@@ -152,7 +152,9 @@ FIGURES = {
         "sitka_residuals",
     },
     "neyman_scott.py": {"neyman_scott"},
-    "data_cloning.py": set(),
+    "data_cloning.py": {
+        f"{name}_{kind}" for name in ("one_measurement", "two_measurements") for kind in ("trace", "density", "clones")
+    },
     "tour.py": {"tour_checks", "tour_criteria", "tour_people"},
 }
 

@@ -443,14 +443,23 @@ def test_progress_without_tqdm_says_what_to_do(monkeypatch):
 def test_progress_counts_parameters(monkeypatch):
     seen = []
 
-    def tqdm(iterable, **options):
-        seen.append(options)
-        return iterable
+    class Bar:
+        def __init__(self, **options):
+            seen.append(options)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            seen.append("closed")
+
+        def update(self, n):
+            seen.append(n)
 
     monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=tqdm))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=Bar))
     fitted("dyestuff", reml=True).profile(progress=True)
-    assert seen == [{"total": 3, "desc": "profile", "unit": "parameter"}]
+    assert seen == [{"total": 3, "unit": "parameter"}, 1, 1, 1, "closed"]
 
 
 @pytest.mark.parametrize(
