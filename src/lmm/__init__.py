@@ -24,6 +24,7 @@ from lmm.errors import (
 if TYPE_CHECKING:
     from lmm import datasets
     from lmm.fitting import fit
+    from lmm.marginal.means import emmeans, emtrends
     from lmm.model import FittedModel
     from lmm.optimize import Control
 
@@ -41,11 +42,19 @@ __all__ = [
     "ModelError",
     "SingularFitWarning",
     "datasets",
+    "emmeans",
+    "emtrends",
     "fit",
 ]
 
 # Where the names live that are imported on first use.
-_ON_USE = {"Control": "lmm.optimize", "FittedModel": "lmm.model", "fit": "lmm.fitting"}
+_ON_USE = {
+    "Control": "lmm.optimize",
+    "FittedModel": "lmm.model",
+    "emmeans": "lmm.marginal.means",
+    "emtrends": "lmm.marginal.means",
+    "fit": "lmm.fitting",
+}
 
 
 def __getattr__(name: str) -> object:
