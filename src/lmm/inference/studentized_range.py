@@ -12,9 +12,9 @@ below 1e-11.
 
 References
 ----------
-Copenhaver, M. D. and Holland, B. (1988). Computation of the distribution of the maximum studentized range statistic with
-application to multiple significance testing of simple effects. Journal of Statistical Computation and Simulation 30,
-1-15.
+Copenhaver, M. D. and Holland, B. (1988). Computation of the distribution of the maximum studentized range statistic
+with application to multiple significance testing of simple effects. Journal of Statistical Computation and Simulation
+30, 1-15.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def adjusted_p(t: FloatArray, df: FloatArray, adjust: str, k: int) -> FloatArray
         return p
     if adjust == "sidak":
         with np.errstate(divide="ignore"):
-            return -np.expm1(m * np.log1p(-p))
+            return np.asarray(-np.expm1(m * np.log1p(-p)))
     if adjust == "bonferroni":
         return np.minimum(m * p, 1.0)
     order = np.argsort(p)  # NaN last
@@ -63,7 +63,7 @@ def adjusted_p(t: FloatArray, df: FloatArray, adjust: str, k: int) -> FloatArray
 
 
 def critical_value(df: FloatArray, level: float, adjust: str, k: int) -> FloatArray:
-    """Standard errors from an estimate to its simultaneous limits, shape (r,); Holm's tests have Bonferroni's limits."""
+    """Standard errors from estimates to simultaneous limits, shape (r,); Holm's tests have Bonferroni's limits."""
     m = len(df)
     if m == 1 or adjust == "none":
         return t_quantile(0.5 + level / 2.0, df)

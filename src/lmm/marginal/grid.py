@@ -42,7 +42,7 @@ class Grid:
 
     Attributes
     ----------
-    values : dict of str to Index
+    points : dict of str to Index
         For each variable the values that it takes: those of the means first, the first of them varying fastest.
     n_kept : int
         Number of variables that tell the means apart.
@@ -50,36 +50,36 @@ class Grid:
         Variables that are factors.
     """
 
-    values: dict[str, pd.Index[Any]]
+    points: dict[str, pd.Index[Any]]
     n_kept: int
     factors: tuple[str, ...]
 
     @property
     def kept(self) -> tuple[str, ...]:
         """Variables that tell the means apart."""
-        return tuple(self.values)[: self.n_kept]
+        return tuple(self.points)[: self.n_kept]
 
     @property
     def averaged(self) -> tuple[str, ...]:
         """Other variables with more than one value: the means are averages over them."""
-        return tuple(name for name in list(self.values)[self.n_kept :] if len(self.values[name]) > 1)
+        return tuple(name for name in list(self.points)[self.n_kept :] if len(self.points[name]) > 1)
 
     @property
     def n_means(self) -> int:
         """Number of means."""
-        return math.prod(len(self.values[name]) for name in self.kept)
+        return math.prod(len(self.points[name]) for name in self.kept)
 
     @property
     def n_cells(self) -> int:
         """Number of rows."""
-        return math.prod(len(values) for values in self.values.values())
+        return math.prod(len(values) for values in self.points.values())
 
     def column(self, name: str, rows: Any = slice(None)) -> pd.Index[Any]:  # noqa: ANN401 - anything that indexes an array
         """Values of a variable in some rows of the grid."""
-        place = list(self.values).index(name)
-        lengths = [len(values) for values in self.values.values()]
+        place = list(self.points).index(name)
+        lengths = [len(values) for values in self.points.values()]
         codes = np.arange(self.n_cells)[rows] // math.prod(lengths[:place]) % lengths[place]
-        return self.values[name].take(codes)
+        return self.points[name].take(codes)
 
     def labels(self) -> pd.DataFrame:
         """Values of the variables that tell the means apart, one row for each mean."""
@@ -89,16 +89,14 @@ class Grid:
     def frame(self, design: Design) -> pd.DataFrame:
         """All rows as data from which the design's columns can be built."""
         columns = {}
-        for name in self.values:
+        for name in self.points:
             variable, values = design.variables[name], self.column(name)
             labels = isinstance(variable, Factor) and not variable.numeric
-            columns[name] = pd.Categorical(values, categories=self.values[name]) if labels else values.to_numpy()
+            columns[name] = pd.Categorical(values, categories=self.points[name]) if labels else values.to_numpy()
         return pd.DataFrame(columns, index=range(self.n_cells))
 
 
-def reference_grid(
-    design: Design, specs: Sequence[str], by: Sequence[str], at: Mapping[str, Any] | None
-) -> Grid:
+def reference_grid(design: Design, specs: Sequence[str], by: Sequence[str], at: Mapping[str, Any] | None) -> Grid:
     """
     Grid of a model.
 
@@ -172,8 +170,10 @@ def grid_slopes(design: Design, frame: pd.DataFrame, var: str) -> tuple[FloatArr
     assert isinstance(variable, Covariate)  # noqa: S101 - the caller has checked
     step = STEP * variable.sd
     parts = [grid_columns(design, frame.assign(**{var: frame[var] + place * step})) for place in (-2, -1, 1, 2)]
-    slopes = [(8.0 * (right - left) - (far_right - far_left)) / (12.0 * step)
-              for far_left, left, right, far_right in zip(*parts, strict=True)]
+    slopes = [
+        (8.0 * (right - left) - (far_right - far_left)) / (12.0 * step)
+        for far_left, left, right, far_right in zip(*parts, strict=True)
+    ]
     return slopes[0], slopes[1]
 
 

@@ -48,9 +48,9 @@ def emmeans(
     Estimated marginal means: mean responses by level of some factors, averaged with equal weights over the others.
 
     The means are averages of X beta over a reference grid: all combinations of the levels of the factors in the fixed
-    part, with covariates at their means over the rows used. Random effects are zero. An offset is taken at the values of
-    the grid; one given as an array, at its mean. Columns of truth values, and columns used as ``factor(x)`` or ``C(x)``,
-    are factors.
+    part, with covariates at their means over the rows used. Random effects are zero. An offset is added, at the values
+    of the grid; one given as an array, at its mean. Columns of truth values, and columns used as ``factor(x)`` or
+    ``C(x)``, are factors.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def emmeans(
     by : str or list of str, optional
         Further variables: the means are for each of their levels too, and contrasts compare within them.
     at : dict, optional
-        Values of variables in the grid: ``{"x": [0, 10]}`` in place of a covariate's mean, or some of a factor's levels.
+        Values of variables in the grid: ``{"x": [0, 10]}`` in place of a covariate's mean, or some of a factor's
+        levels.
     contrasts : {"pairwise", "trt.vs.ctrl", "consecutive", "poly"}, array_like (k,) or (r, k), or dict, optional
         Contrasts of the k means within each level of ``by``: all differences; each less the first; each less the one
         before; orthogonal polynomials for equally spaced levels; or weights of the means, by name in a dict.
@@ -87,14 +88,28 @@ def emmeans(
 
     References
     ----------
-    Searle, S. R., Speed, F. M. and Milliken, G. A. (1980). Population marginal means in the linear model: an alternative
-    to least squares means. The American Statistician 34, 216-221.
+    Searle, S. R., Speed, F. M. and Milliken, G. A. (1980). Population marginal means in the linear model: an
+    alternative to least squares means. The American Statistician 34, 216-221.
 
     Examples
     --------
     >>> import lmm
     >>> fit = lmm.fit("score ~ Machine + (Machine | Worker)", lmm.datasets.load("machines"))
     >>> print(lmm.emmeans(fit, "Machine", contrasts="pairwise"))
+    Marginal means of score by Machine
+    Machine estimate std_error df lower upper
+    A          52.36     1.681  5 48.04 56.68
+    B          60.32     3.529  5 51.25 69.39
+    C          66.27     1.806  5 61.63 70.92
+    <BLANKLINE>
+    Contrasts
+    contrast estimate std_error df statistic p_value  lower  upper
+    A - B      -7.967     2.421  5    -3.291  0.0481 -15.84 -0.089
+    A - C     -13.917     1.540  5    -9.036  0.0007 -18.93 -8.905
+    B - C      -5.950     2.446  5    -2.432  0.1253 -13.91  2.011
+    <BLANKLINE>
+    Degrees of freedom: kenward-roger. Confidence level: 0.95.
+    Contrasts: p-values and limits adjusted by Tukey's method for a family of 3 means.
     """
     design = fit.design
     means_of, within = _variables(design, specs, by)
@@ -118,8 +133,8 @@ def emtrends(
     """
     Slopes of a covariate by level of some factors, averaged with equal weights over the others.
 
-    The slope is the derivative of the mean response, X beta and offset, with respect to the covariate itself, at its mean
-    or at the values in ``at``. Where it enters as ``poly(x, 2)``, ``log(x)`` or ``I(x^2)``, their columns are
+    The slope is the derivative of the mean response, X beta and offset, with respect to the covariate itself, at its
+    mean or at the values in ``at``. Where it enters as ``poly(x, 2)``, ``log(x)`` or ``I(x^2)``, their columns are
     differentiated by the five-point central difference with a step of a thousandth of its standard deviation, which is
     exact up to rounding for polynomials of degree four.
 
@@ -147,7 +162,14 @@ def emtrends(
     --------
     >>> import lmm
     >>> fit = lmm.fit("distance ~ age * Sex + (age | Subject)", lmm.datasets.load("orthodont"))
-    >>> lmm.emtrends(fit, "Sex", "age", contrasts="pairwise").contrasts.round(4)
+    >>> print(lmm.emtrends(fit, "Sex", "age"))
+    Slopes of distance in age by Sex
+    Sex    estimate std_error df  lower  upper
+    Male     0.7844    0.0860 25 0.6073 0.9615
+    Female   0.4795    0.1037 25 0.2659 0.6932
+    <BLANKLINE>
+    At: age = 11.
+    Degrees of freedom: kenward-roger. Confidence level: 0.95.
     """
     design = fit.design
     slopes_of, within = _variables(design, specs, by)
@@ -191,7 +213,7 @@ def _marginal(
     notes.append(f"Degrees of freedom: {request.ddf}. Confidence level: {request.level:g}.")
     contrasts = None
     if request.contrasts is not None:
-        k = math.prod(len(grid.values[name]) for name in grid.kept if name not in by)
+        k = grid.n_means // math.prod(len(grid.points[name]) for name in by)
         family = read_family(request.contrasts, mean_labels(labels.drop(columns=by).iloc[:k]))
         contrasts, more = _compare(fit, family, (L, offset), labels[by], request)
         notes.extend(more)

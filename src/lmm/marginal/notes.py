@@ -28,10 +28,10 @@ def grid_notes(design: Design, grid: Grid, var: str | None) -> list[str]:
         notes.append(f"On the scale of the response as it was fitted, {design.formula.response}.")
     if grid.averaged:
         notes.append(f"Averaged with equal weights over: {', '.join(grid.averaged)}.")
-    others = list(grid.values)[grid.n_kept :]
-    held = [name for name in others if len(grid.values[name]) == 1]
+    others = list(grid.points)[grid.n_kept :]
+    held = [name for name in others if len(grid.points[name]) == 1]
     if held:
-        notes.append(f"At: {', '.join(f'{name} = {level_text(grid.values[name][0])}' for name in held)}.")
+        notes.append(f"At: {', '.join(f'{name} = {level_text(grid.points[name][0])}' for name in held)}.")
     notes.extend(_interaction_notes(design, grid, var))
     if design.offset is not None:
         where = f"at its mean, {design.offset.mean():.6g}" if design.offset_given else "at the values of the grid"
@@ -41,22 +41,18 @@ def grid_notes(design: Design, grid: Grid, var: str | None) -> list[str]:
 
 def _interaction_notes(design: Design, grid: Grid, var: str | None) -> list[str]:
     """One note on each interaction between what is shown and what is averaged over or held at a value."""
-    shown = {name for name in grid.kept if len(grid.values[name]) > 1} | ({var} if var is not None else set())
+    shown = [name for name in grid.kept if len(grid.points[name]) > 1] if var is None else [var]
     notes = []
     for term in design.fixed_encoding.terms.terms:
         used = {name for expression in term for name in columns_in(expression)}
-        one = [name for name in grid.values if name in used & shown]
-        other = [name for name in grid.values if name in used and name not in shown]
-        if len(term) > 1 and one and other and (var is None or var in used):
-            what = f"the slopes in {var}" if var is not None else f"differences between means of {_listed(one)}"
-            over = [name for name in other if name in grid.averaged]
-            how = "averaged over here" if over else "at the value above"
-            notes.append(
-                f"Interaction {':'.join(term)}: {what} depend on {_listed(over or other)}, {how}; "
-                f"by={(over or other)[0]!r} shows them level by level."
-                if over
-                else f"Interaction {':'.join(term)}: {what} depend on {_listed(other)}, {how}."
-            )
+        subject = [name for name in shown if name in used]
+        others = [name for name in grid.points if name in used and name not in {*grid.kept, *shown}]
+        over = [name for name in others if name in grid.averaged]
+        if not subject or not others:
+            continue
+        what = f"differences between means of {_listed(subject)}" if var is None else f"slopes in {var}"
+        how = f"averaged over here; by={over[0]!r} shows them apart" if over else "at the value above"
+        notes.append(f"Interaction {':'.join(term)}: {what} depend on {_listed(over or others)}, {how}.")
     return notes
 
 
@@ -73,9 +69,9 @@ def cells_note(design: Design, grid: Grid, cells: FloatArray, unknown: BoolArray
     unknown : ndarray (n_means,) of bool
         Means that are not estimable.
     """
-    rows = np.flatnonzero(~estimable(cells, design) & np.tile(unknown, grid.n_cells // grid.n_means))
-    means = np.flatnonzero(unknown)
-    named = [name for name, values in grid.values.items() if len(values) > 1]
+    rows = np.flatnonzero(~estimable(cells, design) & np.tile(unknown, grid.n_cells // grid.n_means)).tolist()
+    means = np.flatnonzero(unknown).tolist()
+    named = [name for name, values in grid.points.items() if len(values) > 1]
     return (
         f"Not estimable: {_some(_cell(grid, grid.kept, row) for row in means)}. The data do not determine the "
         f"response at {_some(_cell(grid, named, row) for row in rows)}: a combination without rows, or one that only "
@@ -85,9 +81,9 @@ def cells_note(design: Design, grid: Grid, cells: FloatArray, unknown: BoolArray
 
 def adjustment_notes(asked: str, used: str, r: int, k: int) -> list[str]:
     """Notes on the adjustment of r contrasts of k means."""
-    notes = []
     if r == 1 or used == "none":
-        return notes
+        return []
+    notes = []
     if asked != used:
         notes.append("Tukey's method is for all pairwise differences; Sidak's is used for these contrasts.")
     family = f"a family of {k} means" if used == "tukey" else f"{r} contrasts"

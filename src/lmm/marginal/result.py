@@ -120,9 +120,7 @@ class MarginalMeans:
         """Levels of ``by`` and the rows of the table that belong to them; one group of all rows without it."""
         if not self.by:
             return [((), self.table)]
-        return [
-            (levels, rows) for levels, rows in self.table.groupby(list(self.by), sort=False)
-        ]
+        return [(levels, rows) for levels, rows in self.table.groupby(list(self.by), sort=False)]
 
     def _equality(self, rows: slice) -> tuple[float, float, float, float]:
         """Numerator and denominator degrees of freedom, F and p-value of the equality of some means."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.marginal.families import level_text, mean_labels
+from lmm.marginal.families import level_text
 from lmm.plots.style import GUIDE, PALETTE, axes_or_new
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def plot_means(result: MarginalMeans, ax: Axes | None = None) -> Axes:
         known = rows[rows["estimate"].notna()]
         place = rows.index.get_indexer(known.index) + (number - (len(groups) - 1) / 2) * shift
         half = (known[["estimate", "upper"]].to_numpy() - known[["lower", "estimate"]].to_numpy()).T
-        label = ", ".join(f"{name} = {level_text(value)}" for name, value in zip(result.by, levels, strict=True))
+        label = ", ".join(map(level_text, levels))
         color = PALETTE[number % len(PALETTE)]
-        ax.errorbar(place, known["estimate"], half, fmt="o", color=color, capsize=3, label=label or None)
+        ax.errorbar(place, known["estimate"], half, fmt="o", color=color, capsize=3, label=label)
     primary = [name for name in result.factors if name not in result.by]
-    labels = mean_labels(groups[0][1][primary])
+    labels = [", ".join(map(level_text, values)) for values in groups[0][1][primary].itertuples(index=False)]
     turned = sum(map(len, labels)) > MOST_CHARACTERS
     ax.set_xticks(np.arange(len(labels)), labels, rotation=45 if turned else 0, ha="right" if turned else "center")
     ax.set_xlim(-0.5, len(labels) - 0.5)
@@ -43,5 +43,5 @@ def plot_means(result: MarginalMeans, ax: Axes | None = None) -> Axes:
     if result.var is not None:
         ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=0)
     if result.by:
-        ax.legend(frameon=False)
+        ax.legend(title=", ".join(result.by), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return ax
