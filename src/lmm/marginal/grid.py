@@ -23,6 +23,7 @@ from lmm.encoding import match_levels
 from lmm.errors import ArgumentError
 from lmm.frames import near_matches
 from lmm.linalg import FloatArray
+from lmm.marginal.families import level_text
 from lmm.memory import require_memory
 from lmm.variables import Covariate, Factor
 
@@ -155,7 +156,7 @@ def grid_columns(design: Design, frame: pd.DataFrame) -> tuple[FloatArray, Float
         offset = np.asarray(design.new_offset(rows))
     if not (np.isfinite(X).all() and np.isfinite(offset).all()):
         bad = int(np.argmin(np.isfinite(X).all(axis=1) & np.isfinite(offset)))
-        where = ", ".join(f"{name} = {value}" for name, value in frame.iloc[bad].items())
+        where = ", ".join(f"{name} = {level_text(value)}" for name, value in frame.iloc[bad].items())
         raise ArgumentError(f"the fixed part has no finite value at {where}: choose other values by at=")
     return X, offset
 

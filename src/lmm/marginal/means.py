@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lmm.arguments import confidence_level
-from lmm.errors import ArgumentError
+from lmm.errors import ArgumentError, ModelError
 from lmm.inference.contrasts import contrast_table, estimable
 from lmm.inference.ddf import Approximation, approximation
 from lmm.linalg import FloatArray
@@ -85,6 +85,8 @@ def emmeans(
     ------
     ArgumentError
         For a variable that the fixed part does not have, values it cannot take, and unknown options.
+    ModelError
+        For a model without fixed effects, and for a grid that does not fit into memory.
 
     References
     ----------
@@ -209,7 +211,7 @@ def _marginal(
     notes = grid_notes(design, grid, var)
     unknown = estimates["estimate"].isna().to_numpy()
     if unknown.any():
-        notes.append(cells_note(design, grid, cells[0], unknown))
+        notes.append(cells_note(design, grid, cells[0], unknown, var))
     notes.append(f"Degrees of freedom: {request.ddf}. Confidence level: {request.level:g}.")
     contrasts = None
     if request.contrasts is not None:
@@ -264,6 +266,8 @@ def _compare(
 
 def _variables(design: Design, specs: Names, by: Names | None) -> tuple[list[str], list[str]]:
     """Names in specs, without those in by, and in by; all are variables of the fixed part."""
+    if not design.all_names:
+        raise ModelError("the model has no fixed effects, and so no marginal means")
     split = _names(design, by, "by") if by is not None else []
     return [name for name in _names(design, specs, "specs") if name not in split], split
 

@@ -56,7 +56,7 @@ def _interaction_notes(design: Design, grid: Grid, var: str | None) -> list[str]
     return notes
 
 
-def cells_note(design: Design, grid: Grid, cells: FloatArray, unknown: BoolArray) -> str:
+def cells_note(design: Design, grid: Grid, cells: FloatArray, unknown: BoolArray, var: str | None) -> str:
     """
     Say which means are not estimable, and for want of which cells.
 
@@ -68,14 +68,17 @@ def cells_note(design: Design, grid: Grid, cells: FloatArray, unknown: BoolArray
         Columns of the grid's rows.
     unknown : ndarray (n_means,) of bool
         Means that are not estimable.
+    var : str or None
+        The covariate, where the means are slopes.
     """
+    what = "response" if var is None else f"slope in {var}"
     rows = np.flatnonzero(~estimable(cells, design) & np.tile(unknown, grid.n_cells // grid.n_means)).tolist()
     means = np.flatnonzero(unknown).tolist()
-    named = [name for name, values in grid.points.items() if len(values) > 1]
+    where = _some(_cell(grid, grid.kept, row) for row in means) if grid.kept else "the mean"
     return (
-        f"Not estimable: {_some(_cell(grid, grid.kept, row) for row in means)}. The data do not determine the "
-        f"response at {_some(_cell(grid, named, row) for row in rows)}: a combination without rows, or one that only "
-        "occurs together with another variable."
+        f"Not estimable: {where}. The data do not determine the {what} at "
+        f"{_some(_cell(grid, grid.points, row) for row in rows)}: a combination without rows, or a variable that "
+        "follows from others."
     )
 
 

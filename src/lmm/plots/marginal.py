@@ -31,7 +31,7 @@ def plot_means(result: MarginalMeans, ax: Axes | None = None) -> Axes:
         half = (known[["estimate", "upper"]].to_numpy() - known[["lower", "estimate"]].to_numpy()).T
         label = ", ".join(map(level_text, levels))
         color = PALETTE[number % len(PALETTE)]
-        ax.errorbar(place, known["estimate"], half, fmt="o", color=color, capsize=3, label=label)
+        ax.errorbar(place, known["estimate"].to_numpy(), half, fmt="o", color=color, capsize=3, label=label)
     primary = [name for name in result.factors if name not in result.by]
     labels = [", ".join(map(level_text, values)) for values in groups[0][1][primary].itertuples(index=False)]
     turned = sum(map(len, labels)) > MOST_CHARACTERS
