@@ -281,6 +281,18 @@ def test_rows_left_out_do_not_count():
     assert lmm.emmeans(fit, "Days").table["Days"].tolist() == [4.0]
 
 
+def test_what_a_design_keeps_of_its_columns():
+    data = lmm.datasets.load("sleepstudy").assign(late=lambda d: d["Days"] > 4, sex=["f", "m"] * 90)
+    formula = "Reaction ~ log(Days + 1) + C(week) + week + late:sex + offset(off) + (1 | Subject)"
+    kept = lmm.fit(formula, data.assign(week=data["Days"] // 4, off=data["Days"] * 2.0)).design.variables
+    assert list(kept) == ["Days", "week", "late", "sex", "off"]
+    assert (kept["Days"].mean, kept["Days"].sd) == pytest.approx((4.5, data["Days"].std()))
+    assert kept["week"].levels.tolist() == [0, 1, 2]
+    assert kept["late"].levels.tolist() == [False, True]
+    assert kept["sex"].levels.tolist() == ["f", "m"]
+    assert kept["off"].mean == pytest.approx(9.0)
+
+
 def test_slopes_of_transformed_covariates():
     at = {"Days": [0.0, 5.0, 9.0]}
     quadratic = sleepstudy("Reaction ~ poly(Days, 2) + (Days | Subject)")
