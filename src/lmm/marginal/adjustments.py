@@ -62,16 +62,19 @@ def adjusted_p(t: FloatArray, df: FloatArray, adjust: str, k: int) -> FloatArray
     return adjusted
 
 
-def critical_value(df: FloatArray, level: float, adjust: str, k: int) -> FloatArray:
-    """Standard errors from estimates to simultaneous limits, shape (r,); Holm's tests have Bonferroni's limits."""
-    m = len(df)
+def critical_value(df: FloatArray, level: float, adjust: str, m: int, k: int) -> FloatArray:
+    """
+    Standard errors from estimates to simultaneous limits, shape (r,), in families of m comparisons of k means.
+
+    The limits that go with Holm's tests are Bonferroni's.
+    """
     if m == 1 or adjust == "none":
         return t_quantile(0.5 + level / 2.0, df)
     if adjust == "sidak":
         return t_quantile(0.5 + level ** (1.0 / m) / 2.0, df)
     if adjust != "tukey":
         return t_quantile(1.0 - (1.0 - level) / (2.0 * m), df)
-    values = np.full(m, np.nan)
+    values = np.full(len(df), np.nan)
     rounded = np.round(df, 8)  # equal but for rounding errors in most designs
     for v in np.unique(rounded[~np.isnan(rounded)]):
         values[rounded == v] = range_quantile(level, k, v) / np.sqrt(2.0)

@@ -47,13 +47,10 @@ class Grid:
         For each variable the values that it takes: those of the means first, the first of them varying fastest.
     n_kept : int
         Number of variables that tell the means apart.
-    factors : tuple of str
-        Variables that are factors.
     """
 
     points: dict[str, pd.Index[Any]]
     n_kept: int
-    factors: tuple[str, ...]
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -89,6 +86,11 @@ class Grid:
 
     def frame(self, design: Design) -> pd.DataFrame:
         """All rows as data from which the design's columns can be built."""
+        require_memory(
+            8.0 * COPIES * self.n_cells * (len(design.all_names) + len(self.points)),
+            f"a grid of {self.n_cells} combinations of values",
+            "Restrict it by at={'factor': [levels]}",
+        )
         columns = {}
         for name in self.points:
             variable, values = design.variables[name], self.column(name)
@@ -122,8 +124,7 @@ def reference_grid(design: Design, specs: Sequence[str], by: Sequence[str], at: 
     values = {}
     for name in [*kept, *(name for name in design.variables if name not in kept)]:
         values[name] = _values(name, design.variables[name], at.get(name))
-    factors = tuple(name for name, variable in design.variables.items() if isinstance(variable, Factor))
-    return Grid(values, len(kept), factors)
+    return Grid(values, len(kept))
 
 
 def known_variables(design: Design, names: Iterable[Any], argument: str) -> None:
@@ -141,11 +142,6 @@ def known_variables(design: Design, names: Iterable[Any], argument: str) -> None
 
 def grid_columns(design: Design, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
     """Columns (m, all coefficients) of the fixed part on some rows of a grid, and the offset (m,)."""
-    require_memory(
-        8.0 * COPIES * len(frame) * len(design.all_names),
-        f"a grid of {len(frame)} combinations of factor levels",
-        "Restrict it by at={'factor': [levels]}",
-    )
     rows = design.new_rows(frame)
     X = design.fixed_encoding.columns(rows)
     if design.offset is None:
@@ -169,7 +165,7 @@ def grid_slopes(design: Design, frame: pd.DataFrame, var: str) -> tuple[FloatArr
     """
     variable = design.variables[var]
     assert isinstance(variable, Covariate)  # noqa: S101 - the caller has checked
-    step = STEP * variable.sd
+    step = STEP * (variable.sd or 1.0)
     parts = [grid_columns(design, frame.assign(**{var: frame[var] + place * step})) for place in (-2, -1, 1, 2)]
     slopes = [
         (8.0 * (right - left) - (far_right - far_left)) / (12.0 * step)
@@ -183,12 +179,18 @@ def _values(name: str, variable: Factor | Covariate, at: Any) -> pd.Index[Any]: 
     if at is None:
         return variable.levels if isinstance(variable, Factor) else pd.Index([variable.mean])
     given = pd.Index([at] if isinstance(at, str) or np.ndim(at) == 0 else list(at))
-    if not len(given) or given.has_duplicates:
+    values = _read_values(name, variable, given)
+    if not len(values) or values.has_duplicates:
         raise ArgumentError(f"at: {name!r} needs one or more distinct values; got {at!r}")
+    return values
+
+
+def _read_values(name: str, variable: Factor | Covariate, given: pd.Index[Any]) -> pd.Index[Any]:
+    """Numbers for a covariate, levels for a factor."""
     if isinstance(variable, Covariate):
         numbers = as_numbers(given)
         if numbers is None or not np.isfinite(numbers).all():
-            raise ArgumentError(f"at: {name!r} is a covariate and needs finite numbers; got {at!r}")
+            raise ArgumentError(f"at: {name!r} is a covariate and needs finite numbers; got {shown_labels(given)}")
         return pd.Index(numbers)
     position = match_levels(given, variable.levels)
     if (position < 0).any():

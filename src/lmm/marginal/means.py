@@ -249,12 +249,9 @@ def _compare(
     table = _estimates(fit, L, offset, approximation(fit, request.ddf), request.level)
     used = "sidak" if request.adjust == "tukey" and not family.pairwise else request.adjust
     t, df, std_error = (table[name].to_numpy() for name in ("statistic", "df", "std_error"))
-    p_value, half = np.empty(len(table)), np.empty(len(table))
-    for start in range(0, len(table), r):
-        rows = slice(start, start + r)
-        p_value[rows] = adjusted_p(t[rows], df[rows], used, k)
-        half[rows] = critical_value(df[rows], request.level, used, k) * std_error[rows]
-    table["p_value"] = p_value
+    families = [slice(start, start + r) for start in range(0, len(table), r)]
+    table["p_value"] = np.concatenate([adjusted_p(t[rows], df[rows], used, k) for rows in families])
+    half = critical_value(df, request.level, used, r, k) * std_error
     table["lower"], table["upper"] = table["estimate"] - half, table["estimate"] + half
     labels = pd.DataFrame({"contrast": list(family.names) * (len(L) // r)})
     groups = by.iloc[::k].loc[lambda rows: rows.index.repeat(r)].reset_index(drop=True)
