@@ -490,3 +490,9 @@ def test_studentized_range(k, df):
     for level in (0.5, 0.95, 0.999):
         assert range_tail(range_quantile(level, k, df), k, df) == pytest.approx(1.0 - level, abs=1e-10)
     assert range_tail(0.0, k, df) == 1.0
+
+
+def test_a_grid_that_memory_cannot_hold(oats, monkeypatch):
+    monkeypatch.setattr("lmm.memory.total_memory", lambda: 100.0)
+    with pytest.raises(lmm.ModelError, match="a grid of 12 combinations"):
+        lmm.emmeans(oats, "Variety")
