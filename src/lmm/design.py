@@ -18,6 +18,7 @@ from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
 from lmm.linalg import RANK_TOLERANCE, triangular_factor
 from lmm.syntax import canonical, column_of, columns_in
+from lmm.variables import Variable, read_variables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +100,9 @@ class Design:
         Column or expression that was given for them.
     offset_given : bool
         Whether part of the offset came as an array, which new data cannot provide.
+    variables : dict of str to Factor or Covariate
+        Levels, or mean and standard deviation, of the columns that the fixed part uses, then of those that only the
+        offset uses.
     """
 
     formula: ModelFormula
@@ -122,6 +126,7 @@ class Design:
     offset_argument: str | None
     offset_given: bool
     weights_argument: str | None
+    variables: dict[str, Variable]
 
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
@@ -267,6 +272,7 @@ def build_design(
         offset_argument=_readable(offset),
         offset_given=offset is not None and not isinstance(offset, str),
         weights_argument=_readable(weights),
+        variables=read_variables(_mean_expressions(formula, _readable(offset)), selected),
     )
     if estimable:
         checks.check_estimable(design, sigma_fixed=sigma_fixed)
@@ -334,6 +340,12 @@ def _expressions(formula: ModelFormula) -> list[str]:
             found.extend(term)
         found.extend(part.group)
     return [*found, *formula.offset]
+
+
+def _mean_expressions(formula: ModelFormula, offset: str | None) -> list[str]:
+    """Expressions that the mean of the response depends on: the fixed part, then the offset."""
+    fixed = [expression for term in formula.fixed.terms for expression in term]
+    return [*fixed, *formula.offset, *([offset] if offset is not None else [])]
 
 
 def row_argument(
