@@ -409,6 +409,10 @@ def test_limits_are_checked(result):
         result.model.bootstrap(1).se()
 
 
+def test_a_single_replicate_can_be_printed(result):
+    assert str(result.model.bootstrap(1, rng=1)).splitlines()[1].split() == ["Estimate"]
+
+
 # Many responses
 
 

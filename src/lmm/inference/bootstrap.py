@@ -105,7 +105,8 @@ class Plan:
     def batches(self) -> list[range]:
         """Blocks that are fitted together."""
         n_blocks = -(-self.n // self.block)
-        size = max(1, self.refitter.batch_size // self.block)
+        alone = self.kind == "cases" or self.statistic is not None
+        size = 1 if alone else max(1, self.refitter.batch_size // self.block)
         return [range(i, min(i + size, n_blocks)) for i in range(0, n_blocks, size)]
 
     def run(self, batches: Sequence[range]) -> Replicates:
