@@ -390,6 +390,18 @@ def test_arguments_are_checked(options, said):
         fitted("dyestuff", reml=True).bootstrap(**{"n": 2, **options})
 
 
+def test_statistic_has_the_same_numbers_for_every_fit():
+    model = fitted("dyestuff", reml=True)
+    with pytest.raises(lmm.ArgumentError, match="it returned 1 for the model and 2 for a replicate"):
+        model.bootstrap(2, rng=1, statistic=lambda fit: [1.0] if fit is model else [1.0, 2.0])
+
+
+def test_statistic_must_reach_other_processes():
+    model = fitted("dyestuff", reml=True)
+    with pytest.raises(lmm.ArgumentError, match="statistic cannot be sent to other processes"):
+        model.bootstrap(2, rng=1, statistic=lambda fit: fit.sigma, workers=2)
+
+
 @pytest.mark.parametrize("kind", ["cases", "wild"])
 def test_crossed_factors_have_no_independent_groups(kind):
     with pytest.raises(lmm.ModelError, match=rf"the {kind} bootstrap needs independent groups, and 'plate' is not"):
@@ -407,6 +419,10 @@ def test_limits_are_checked(result):
         result.mcse("median")
     with pytest.raises(lmm.ModelError, match="this needs 2 replicates or more, and there are 1"):
         result.model.bootstrap(1).se()
+
+
+def test_a_single_replicate_can_be_printed(result):
+    assert str(result.model.bootstrap(1, rng=1)).splitlines()[1].split() == ["Estimate"]
 
 
 # Many responses

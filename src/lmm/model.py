@@ -936,7 +936,7 @@ class FittedModel:
         Fit the same model to a new response, or to many.
 
         Many responses (genes, voxels, simulated data) are fitted together by the engine of the bootstrap, a small
-        model some hundred times as fast as in a loop, each to its certified optimum.
+        model some twenty times as fast as in a loop, each to its certified optimum.
 
         Parameters
         ----------

@@ -15,7 +15,15 @@ import numpy as np
 
 from lmm.batch.derivatives import derivatives
 from lmm.batch.system import BatchEvaluation, BatchSystem, Statistics
-from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray
+from lmm.linalg import (
+    RANK_TOLERANCE,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    cholesky_levels,
+    solve_lower_levels,
+    solve_upper_levels,
+)
 from lmm.optimize import FEW_ROWS, RESTARTS, ROUNDING, SHORTEST, SHRINK, SUFFICIENT, VANISHING, Control
 
 # Rounds after which what is left goes to the search for single responses.
@@ -186,11 +194,7 @@ def _first_share(points: _Points) -> FloatArray:
 def _arrive(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> _Points:
     """Derivatives at new points, and the step that they suggest."""
     found = derivatives(system, at, y)
-    values, vectors = np.linalg.eigh(found.hessian)
-    sizes = np.abs(values)
-    largest = sizes.max(axis=1, keepdims=True)
-    along = np.einsum("nij,ni->nj", vectors, found.gradient)
-    step = -np.einsum("nij,nj->ni", vectors, along / np.maximum(sizes, LEAST_CURVATURE * np.maximum(largest, 1e-10)))
+    step, convex = _newton_steps(found.hessian, found.gradient)
     step[found.gradient == 0.0] = 0.0  # a column of T that is zero stays so
     decrement = np.maximum(0.0, -0.5 * np.einsum("ni,ni->n", found.gradient, step))
     longest = np.abs(step).max(axis=1)
@@ -205,11 +209,34 @@ def _arrive(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> _Points:
         slope=np.einsum("ni,ni->n", found.gradient, step),
         decrement=decrement,
         noise=np.minimum(ROUNDING * np.maximum(np.abs(at.value), system.deviance.nu * reduction), MOST_NOISE),
-        convex=values[:, 0] >= -LEAST_CURVATURE * largest[:, 0],
+        convex=convex,
         curvature=curvature,
         block=block,
         direction=direction,
     )
+
+
+def _newton_steps(H: FloatArray, gradient: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """
+    Minimisers of quadratic models, shape (A, n), and whether their Hessians H, shape (A, n, n), are convex.
+
+    Where a Hessian is not positive definite, its eigenvalues are taken by their size.
+    """
+    L = cholesky_levels(H.transpose(1, 2, 0), tolerance=LEAST_CURVATURE)
+    definite: BoolArray = (np.einsum("iin->in", L) > 0.0).all(axis=0)
+    convex = definite.copy()
+    step = np.empty_like(gradient)
+    half = solve_lower_levels(L[:, :, definite], gradient[definite].T[None])
+    step[definite] = -solve_upper_levels(L[:, :, definite], half)[0].T
+    if not definite.all():
+        values, vectors = np.linalg.eigh(H[~definite])
+        sizes = np.abs(values)
+        largest = sizes.max(axis=1, keepdims=True)
+        along = np.einsum("nij,ni->nj", vectors, gradient[~definite])
+        along /= np.maximum(sizes, LEAST_CURVATURE * np.maximum(largest, 1e-10))
+        step[~definite] = -np.einsum("nij,nj->ni", vectors, along)
+        convex[~definite] = values[:, 0] >= -LEAST_CURVATURE * largest[:, 0]
+    return step, convex
 
 
 def _escapes(

@@ -14,6 +14,7 @@ Analysis, Springer, 401-433.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,6 +89,10 @@ class Plan:
     n: int
     seed: tuple[int, ...]
 
+    def __reduce__(self) -> tuple[type[Plan], tuple[object, ...]]:
+        # What was computed from the model is computed again where the plan arrives: that is less than to send it.
+        return Plan, (self.model, self.kind, self.statistic, self.names, self.n, self.seed)
+
     @cached_property
     def refitter(self) -> Refitter:
         """What fits the model to other responses."""
@@ -104,7 +109,8 @@ class Plan:
     def batches(self) -> list[range]:
         """Blocks that are fitted together."""
         n_blocks = -(-self.n // self.block)
-        size = max(1, self.refitter.batch_size // self.block)
+        alone = self.kind == "cases" or self.statistic is not None
+        size = 1 if alone else max(1, self.refitter.batch_size // self.block)
         return [range(i, min(i + size, n_blocks)) for i in range(0, n_blocks, size)]
 
     def run(self, batches: Sequence[range]) -> Replicates:
@@ -143,11 +149,20 @@ class Plan:
                 values.append(np.full(len(self.names), np.nan))
                 singular.append(np.nan)
                 continue
-            values.append(
-                estimate_values(model) if self.statistic is None else statistic_values(self.statistic(model))[1]
-            )
+            values.append(self._values_of(model))
             singular.append(float(model.optimum.on_boundary))
         return Replicates(np.array(values).reshape(-1, len(self.names)), np.array(singular), failures)
+
+    def _values_of(self, model: FittedModel) -> FloatArray:
+        if self.statistic is None:
+            return estimate_values(model)
+        found = statistic_values(self.statistic(model))[1]
+        if len(found) != len(self.names):
+            raise ArgumentError(
+                f"statistic must return the same numbers for every fit; it returned {len(self.names)} for the model "
+                f"and {len(found)} for a replicate"
+            )
+        return found
 
 
 def bootstrap(
@@ -169,6 +184,8 @@ def bootstrap(
     if statistic is not None and not callable(statistic):
         raise ArgumentError(f"statistic must be a function of a fitted model; got {statistic!r}")
     workers = checked_workers(workers)
+    if statistic is not None and workers != 1 and not callable(workers):
+        _require_picklable(statistic)
     if statistic is None:
         names, original = estimate_names(model), estimate_values(model)
     else:
@@ -189,6 +206,17 @@ def bootstrap(
         interrupted=interrupted,
         statistic=statistic,
     )
+
+
+def _require_picklable(statistic: Statistic) -> None:
+    """Refuse a function that cannot be sent to another process."""
+    try:
+        pickle.dumps(statistic)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ArgumentError(
+            f"statistic cannot be sent to other processes ({error}): define it with def at the top of a module, or "
+            "use workers=1"
+        ) from error
 
 
 def _collect(plan: Plan, workers: Workers, *, progress: bool) -> tuple[Replicates, bool]:

@@ -296,15 +296,16 @@ class BootstrapSummary:
     """
 
     def __init__(self, result: BootstrapResult, level: float = 0.95) -> None:
-        limits = result.conf_int(level)
-        columns = {
-            "Estimate": result.original,
-            "Bias": result.bias(),
-            "Std. Error": result.se(),
-            "MC error": result.mcse(),
-            f"{100.0 * (1.0 - level) / 2.0:.4g} %": limits["lower"],
-            f"{100.0 * (1.0 + level) / 2.0:.4g} %": limits["upper"],
-        }
+        columns = {"Estimate": result.original}
+        if len(result.estimates) > 1:
+            limits = result.conf_int(level)
+            columns |= {
+                "Bias": result.bias(),
+                "Std. Error": result.se(),
+                "MC error": result.mcse(),
+                f"{100.0 * (1.0 - level) / 2.0:.4g} %": limits["lower"],
+                f"{100.0 * (1.0 + level) / 2.0:.4g} %": limits["upper"],
+            }
         rows = [format_column(np.array(row)) for row in zip(*columns.values(), strict=True)]
         title = f"{capital(result.kind)} bootstrap, {len(result.estimates)} replicates"
         cells = tuple((str(name), *row) for name, row in zip(result.original.index, rows, strict=True))
