@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # Share of the information on some coefficient below which a unit is said to carry all of it.
 LEAST_INFORMATION = 1e-9
+# Below this a pivot of a block of V^-1, whose entries are near 1, has lost too many digits.
+LEAST_PIVOT = 1e-11
 # Share of the largest entry below which an entry of a null vector is rounding error.
 NULL_ENTRY = 1e-6
 # Numbers held at a time, and square matrices of the size of a unit that exist at once.
@@ -158,14 +160,17 @@ def _sets(units: IntArray, sizes: IntArray, width: int) -> Iterator[tuple[IntArr
 
 
 def _root(M: FloatArray) -> FloatArray:
-    """Cholesky factors of the blocks of V^-1, shape (g, s, s)."""
+    """Cholesky factors of the blocks of V^-1, shape (g, s, s), as long as they are more than rounding errors."""
     try:
-        return np.asarray(np.linalg.cholesky(M), dtype=np.float64)
-    except np.linalg.LinAlgError as error:
+        root = np.asarray(np.linalg.cholesky(M), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        root = np.zeros_like(M)
+    if np.einsum("gss->gs", root).min() ** 2 < LEAST_PIVOT:
         raise ModelError(
             "the random effects are so much larger than the residuals that leaving units out in one step drowns in "
-            "rounding errors; influence(..., exact=True) does not"
-        ) from error
+            "rounding errors; influence(..., exact=True) keeps more digits"
+        )
+    return root
 
 
 def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
