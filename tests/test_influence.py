@@ -212,6 +212,18 @@ def test_too_few_levels_to_estimate_a_variance():
     assert influence.params.isna().to_numpy().all()
 
 
+def test_one_step_that_drowns_in_rounding_errors_is_refused():
+    rng = np.random.default_rng(3)
+    a = rng.integers(0, 14, 300)
+    data = pd.DataFrame({"a": a, "y": 1e6 * rng.normal(size=14)[a] + rng.normal(size=300)})
+    fit = lmm.fit("y ~ 1 + (1 | a)", data)
+    with pytest.raises(lmm.ModelError, match="drowns in rounding errors"):
+        fit.influence(by="a")
+    means = data.groupby("a")["y"].mean()
+    exact = fit.influence(by="a", exact=True).params["Intercept"]
+    np.testing.assert_allclose(exact, (means.sum() - means) / 13, atol=0.02 * fit.bse["Intercept"])
+
+
 def test_one_step_has_no_variance_components():
     influence = fitted("dyestuff", reml=True).influence(by="Batch")
     with pytest.raises(lmm.ModelError, match=r"influence\(..., exact=True\) estimates the variance components"):

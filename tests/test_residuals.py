@@ -113,6 +113,15 @@ def test_residuals_stand_on_the_index_of_the_rows_used():
         assert np.isfinite(values).all()
 
 
+def test_a_row_of_leverage_one_has_no_studentised_residual():
+    data = frame("sleepstudy").assign(odd=lambda d: (d.index == 17) * 1.0)
+    fit = lmm.fit("Reaction ~ Days + odd + (Days | Subject)", data)
+    expected = [i == 17 for i in range(180)]
+    assert fit.residuals("studentized").isna().to_list() == expected
+    assert np.isnan(cooks_distance(fit)).tolist() == expected
+    assert fit.check()["outliers"].status == "warning"
+
+
 def test_without_fixed_effects():
     fit = fit_quietly("Reaction ~ 0 + (1 | Subject)", frame("sleepstudy"))
     h = leverage(fit)

@@ -703,7 +703,8 @@ class FittedModel:
             - ``"response"``: r = y less fitted values X beta + Z b.
             - ``"pearson"``: sqrt(w) r, of equal residual variance.
             - ``"scaled"``: sqrt(w) r / sigma.
-            - ``"studentized"``: sqrt(w) r / (sigma sqrt(1 - h)) with leverage h, of variance 1 under the model.
+            - ``"studentized"``: sqrt(w) r / (sigma sqrt(1 - h)) with leverage h, of variance 1 under the model; NaN
+              where h is 1.
             - ``"marginal"``: y - X beta, less the offset; random effects and errors together.
             - ``"cholesky"``: L^-1 (y - X beta) with L L' = sigma^2 V, rows in their order: independent with variance 1
               under the model, but for the estimation of beta. Each is the standardised error of predicting a row from

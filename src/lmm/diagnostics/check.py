@@ -31,6 +31,8 @@ FEW_LEVELS = 5
 FEWEST_VALUES, MOST_SHAPIRO = 8, 5000
 # Promised decrease of the deviance, below which its size is rounding error.
 LEAST_DECREASE = 1e-12
+# Relative differences of fitted values that are rounding errors.
+ROUNDING = 1e-10
 # Rows and effects that a line names.
 SHOWN = 5
 WIDTH = 100
@@ -270,7 +272,7 @@ def _homogeneity(model: FittedModel, studentized: FloatArray) -> Finding:
     kept = np.isfinite(studentized)
     square = studentized[kept] ** 2
     fitted = model.fittedvalues.to_numpy()[kept]
-    if np.ptp(fitted) == 0.0:
+    if np.ptp(fitted) <= ROUNDING * float(np.abs(fitted).max(initial=0.0)):
         return Finding("homogeneity", "ok", "All fitted values are equal: nothing to compare.")
     r = float(np.corrcoef(square, fitted)[0, 1])
     p_value = float(chdtrc(1.0, len(square) * r**2))

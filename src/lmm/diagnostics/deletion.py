@@ -3,12 +3,13 @@ What becomes of the estimates when units of rows are left out: arrays, no labels
 
 With the variance ratios theta as they are (one step), leaving out the rows U is the same as giving each of them a mean
 of its own. Relative to sigma^2, with M = I - Z_U G Z_U' the block of V^-1, A = (X - Z G Z'X)_U, the conditional
-residuals e of U, C = X'V^-1 X = L L' and W = L^-1 A',
+residuals e of U, C = X'V^-1 X = L L', M = N N', B = L^-1 A' N^-T, f = N^-1 e and K = I - B B',
 
-    K = I - W M^-1 W',    C without U = L K L',    beta without U = beta - L^-T K^-1 W M^-1 e,
-    rho^2 without U = rho^2 - e' M^-1 e - (W M^-1 e)' K^-1 (W M^-1 e).
+    C without U = L K L',    beta without U = beta - L^-T K^-1 B f,
+    rho^2 without U = rho^2 - f'f - (B f)' K^-1 (B f),
 
-K is singular where X loses rank with U. Exact deletion takes the cross-products of U from those of the fit and searches
+all of it from the singular values d of B: K has the eigenvalues 1 - d^2, and is singular where X loses rank with U.
+Exact deletion takes the cross-products of U from those of the fit and searches
 for the optimum again, from theta-hat.
 
 References
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # Share of the information on some coefficient below which a unit is said to carry all of it.
 LEAST_INFORMATION = 1e-9
+# Below this a pivot of a block of V^-1, whose entries are near 1, has lost too many digits.
+LEAST_PIVOT = 1e-11
 # Share of the largest entry below which an entry of a null vector is rounding error.
 NULL_ENTRY = 1e-6
 # Numbers held at a time, and square matrices of the size of a unit that exist at once.
@@ -108,28 +111,28 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
     rho2, log_det_K = np.full(n_units, np.nan), np.full(n_units, np.nan)
     lost = np.zeros((n_units, p), dtype=bool)
     sizes = np.bincount(units, minlength=n_units)
-    for some, members in _sets(units, sizes, width=int(at.b_T.shape[1])):
+    whole = (root**2).sum(axis=1)
+    for some, members in _sets(units, sizes, width=p + int(at.b_T.shape[1])):
         size = members.shape[1]
-        flat = members.ravel()
-        chosen = rows.take(flat)
+        chosen = rows.take(members.ravel())
         within, shift = deviance.set_terms(at, chosen.effects, size)
-        W = reduce_fixed(at, chosen.X.T - shift).reshape(p, -1, size).transpose(1, 0, 2)
-        inner = np.concatenate([W.transpose(0, 2, 1), e[members][:, :, None]], axis=2)
-        solved = np.linalg.solve(np.eye(size) - within, inner)
-        K = np.eye(p) - W @ solved[:, :, :p]
-        moved = (W @ solved[:, :, p:])[:, :, 0]
-        values, vectors = np.linalg.eigh(K)
-        bad = values[:, 0] <= LEAST_INFORMATION
-        lost[some[bad]] = _in_null_space(root, values[bad], vectors[bad])
+        A = reduce_fixed(at, chosen.X.T - shift).reshape(p, -1, size)
+        half = np.concatenate([A.transpose(1, 2, 0), e[members][:, :, None]], axis=2)
+        half = np.linalg.solve(_root(np.eye(size) - within), half)
+        f = half[:, :, p]
+        V, d, U = np.linalg.svd(half[:, :, :p], full_matrices=False)  # of B', so that U has rows
+        left = 1.0 - d**2
+        bad = left.min(axis=1) <= LEAST_INFORMATION
+        lost[some[bad]] = _in_null_space(root, left[bad], U[bad].transpose(0, 2, 1))
         if model.nobs - size <= p:  # as many coefficients as rows: nothing is left to estimate sigma from
             lost[some], bad = True, np.ones(len(some), dtype=bool)
-        values = np.where(bad[:, None], np.nan, values)
-        turned = np.einsum("gij,gi->gj", vectors, moved)
-        change[some] = -np.einsum("gij,gj->gi", vectors, turned / values)
-        drop = (e[members] * solved[:, :, p]).sum(axis=1) + (turned**2 / values).sum(axis=1)
-        rho2[some] = at.rho2 - drop
-        log_det_K[some] = np.log(values).sum(axis=1)
-        se[some] = np.sqrt((np.einsum("ai,gij->gaj", root, vectors) ** 2 / values[:, None, :]).sum(axis=2))
+        left = np.where(bad[:, None], np.nan, left)
+        turned = np.einsum("gsj,gs->gj", V, f)
+        change[some] = -np.einsum("gji,gj->gi", U, turned * d / left)
+        rho2[some] = at.rho2 - (f**2).sum(axis=1) - (turned**2 * d**2 / left).sum(axis=1)
+        log_det_K[some] = np.log(left).sum(axis=1)
+        more = np.einsum("ai,gji->gaj", root, U) ** 2 * (d**2 / left)[:, None, :]
+        se[some] = np.sqrt(whole + more.sum(axis=2))
     if model.known_sigma is None:
         sigma = basis.scale * np.sqrt(rho2 / np.maximum(deviance.nu - sizes, 1))
     else:
@@ -156,11 +159,26 @@ def _sets(units: IntArray, sizes: IntArray, width: int) -> Iterator[tuple[IntArr
             yield some, order[starts[some][:, None] + np.arange(size)]
 
 
+def _root(M: FloatArray) -> FloatArray:
+    """Cholesky factors of the blocks of V^-1, shape (g, s, s), as long as they are more than rounding errors."""
+    try:
+        root = np.asarray(np.linalg.cholesky(M), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        root = np.zeros_like(M)
+    if np.einsum("gss->gs", root).min() ** 2 < LEAST_PIVOT:
+        raise ModelError(
+            "the random effects are so much larger than the residuals that leaving units out in one step drowns in "
+            "rounding errors; influence(..., exact=True) keeps more digits"
+        )
+    return root
+
+
 def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
     """
     Coefficients on the user's scale, shape (g, p), that take part in the null space of g matrices.
 
-    Eigenvalues (g, p) and eigenvectors are in the basis in which ``root``, shape (p, p), gives the coefficients.
+    Eigenvalues (g, r) and eigenvectors (g, p, r) are in the basis in which ``root``, shape (p, p), gives the
+    coefficients.
     """
     null = np.where(values[:, None, :] <= LEAST_INFORMATION, vectors, 0.0)
     entries = np.abs(np.einsum("ai,gij->gaj", root, null)).max(axis=2)

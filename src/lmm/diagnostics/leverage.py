@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lmm.deviance import Evaluation
     from lmm.model import FittedModel
 
+# Below this difference from 1 a leverage counts as 1: the row is fitted exactly, whatever its response.
+NO_RESIDUAL = 1e-10
 # Rows whose leverage is computed at a time.
 CHUNK = 20_000
 
@@ -54,6 +56,12 @@ class Leverage:
     def total(self) -> FloatArray:
         """Leverage of each row, shape (n,), between 0 and 1; the sum is the effective number of coefficients."""
         return self.fixed + self.random
+
+    @property
+    def left(self) -> FloatArray:
+        """Share of the variance of a row that its residual keeps, 1 - h; NaN where the leverage is 1."""
+        left = 1.0 - self.total
+        return np.where(left > NO_RESIDUAL, left, np.nan)
 
 
 def leverage(model: FittedModel) -> Leverage:
@@ -114,7 +122,7 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     Returns
     -------
     ndarray (n,)
-        NaN throughout for a model without fixed effects, p = 0.
+        NaN for a row of leverage 1, and throughout for a model without fixed effects, p = 0.
 
     References
     ----------
@@ -131,9 +139,9 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     p = len(model.design.names)
     if p == 0:
         return np.full(model.nobs, np.nan)
-    h = leverage(model).total
+    h = leverage(model)
     scaled = root_weights(model) * model.resid.to_numpy() / model.sigma
-    return np.asarray(scaled**2 * h / (p * (1.0 - h) ** 2))
+    return np.asarray(scaled**2 * h.total / (p * h.left**2))
 
 
 def reduce_fixed(at: Evaluation, B: FloatArray) -> FloatArray:

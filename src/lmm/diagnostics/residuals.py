@@ -48,7 +48,7 @@ def _values(model: FittedModel, kind: str) -> FloatArray:
         return pearson
     if kind == "scaled":
         return pearson / model.sigma
-    return pearson / (model.sigma * np.sqrt(1.0 - leverage(model).total))
+    return pearson / (model.sigma * np.sqrt(leverage(model).left))
 
 
 def _decorrelated(model: FittedModel) -> FloatArray:

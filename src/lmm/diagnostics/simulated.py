@@ -62,8 +62,7 @@ def _at_fitted_theta(model: FittedModel, Y: FloatArray) -> Standardized:
     basis = model.basis
     rows, root = standard_rows(model), root_weights(model)
     responses = root * (Y - model.design.X @ basis.beta_0) / basis.scale
-    left = 1.0 - leverage(model).total
-    spread = np.sqrt(np.where(left > 0.0, left, np.nan))
+    spread = np.sqrt(leverage(model).left)
     variances = mode_variances(model.deviance_function, model.optimum.evaluation, basis)
     deviations = [np.sqrt(np.where(variance > 0.0, variance, np.nan)) for variance in variances]
     residuals = np.empty_like(Y)

@@ -1,8 +1,8 @@
 """
 Pictures of fitted models and results, drawn with matplotlib.
 
-Every function takes ``ax=`` (or ``axes=`` where it draws several panels), makes a figure of its own where none is
-given, returns what it drew on, and neither shows nor saves anything.
+Every function takes ``ax=``, makes a figure of its own where none is given, returns what it drew on, and neither shows
+nor saves anything. Where it draws several panels, ``ax=`` takes one of them, chosen by name.
 """
 
 from lmm.plots.criteria import information_criteria
