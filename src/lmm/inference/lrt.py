@@ -214,6 +214,8 @@ def compare(
     if test == "chi2":
         mixture = ChiBarSquare(np.ones(1), df)
     elif test == "auto" and small.is_singular and _adds_random(small, big):
+        if statistic == 0.0:  # reached under any null distribution
+            return Comparison(statistic, df, UNKNOWN, 1.0, tuple(notes))
         notes.append(
             f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
             "random effects is not known: use test='bootstrap', or leave the empty terms out of both models."

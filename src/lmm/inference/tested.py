@@ -24,6 +24,8 @@ class EffectsTested:
     ----------
     factor : int
         Number of their grouping factor.
+    group : str
+        Its name.
     effects : ndarray (k,) of bool
         Which of its effects are tested.
     names : tuple of str
@@ -33,6 +35,7 @@ class EffectsTested:
     """
 
     factor: int
+    group: str
     effects: BoolArray
     names: tuple[str, ...]
     label: str
@@ -40,9 +43,9 @@ class EffectsTested:
     @property
     def null(self) -> str:
         """The null hypothesis, a sentence."""
-        what = "variance of" if len(self.names) == 1 else f"variances of {', '.join(self.names)} by"
-        zero = "is" if len(self.names) == 1 else "are"
-        return f"The {what} {self.label} {zero} zero."
+        if len(self.names) == 1:
+            return f"The variance of {self.label} is zero."
+        return f"The variances of {', '.join(self.names)} by {self.group} are zero."
 
 
 def require_mixed(fit: object, caller: str) -> None:
@@ -91,7 +94,7 @@ def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:
     factor = model.factors[t]
     names = tuple(name for name, wanted in zip(factor.effects, effects, strict=True) if wanted)
     label = factor.group if effects.all() else f"{', '.join(names)} by {factor.group}"
-    return EffectsTested(t, np.asarray(effects), names, label)
+    return EffectsTested(t, factor.group, np.asarray(effects), names, label)
 
 
 def one_variance(fit: FittedModel, group: str | None) -> EffectsTested:
@@ -107,8 +110,8 @@ def one_variance(fit: FittedModel, group: str | None) -> EffectsTested:
     correlated = [effects for effects in fit.factors[tested.factor].term_effects if any(tested.effects[list(effects)])]
     if len(correlated) > 1 or len(correlated[0]) > 1:
         raise ModelError(
-            f"this test is about one variance; {tested.label!r} stands for several random "
-            "effects, or one that is correlated with others. Name a term of one independent effect, such as "
-            "'(0 + x | group)', or use lmm.lrt, with test='bootstrap' in small samples"
+            f"this test is about one variance; {tested.label!r} stands for several random effects, or one that is "
+            "correlated with others. Name a term of one independent effect, such as '(0 + x | group)', or use lmm.lrt, "
+            "with test='bootstrap' in small samples"
         )
     return tested
