@@ -19,6 +19,7 @@ import lmm
 from conftest import SINGULAR, fit_quietly, fitted, frame
 from lmm.inference.profile import profile_conf_int
 from lmm.inference.profile.curve import Curve
+from lmm.inference.profile.pinned import Pinned, parts_of
 from lmm.inference.profile.targets import Point, Target
 
 mpl.use("Agg")
@@ -173,6 +174,11 @@ def test_slope_of_a_variance_at_zero():
     target = fitted("pastes", reml=True).profile("batch").curves[0].target
     at_zero, near_zero = target.solve(target.lower, target.origin), target.solve(target.lower + 1e-4, target.origin)
     assert abs((near_zero.excess - at_zero.excess) / 1e-4 - at_zero.slope) < 1e-3
+
+
+def test_a_structure_that_cannot_be_pinned_is_refused():
+    with pytest.raises(lmm.ModelError, match="structure Pinned have no profiles"):
+        parts_of(Pinned(np.eye(2), np.ones((1, 1))))
 
 
 # Invariance
@@ -480,9 +486,10 @@ def test_arguments_of_the_result_are_checked():
         profile.zeta("Intercept")
     with pytest.raises(lmm.ArgumentError, match="values must be numbers"):
         profile.zeta("Days", ["a"])
-    for name, value in (("Subject.Days", -1.0), ("Residual", 0.0)):
-        with pytest.raises(lmm.ArgumentError, match=f"'{name}' must lie between"):
-            profile.zeta(name, [value])
+    with pytest.raises(lmm.ArgumentError, match=r"'Subject.Days' must lie between 0 and inf; got -1"):
+        profile.zeta("Subject.Days", [-1.0])
+    with pytest.raises(lmm.ArgumentError, match="'Residual' must be positive; got 0"):
+        profile.zeta("Residual", [0.0])
     with pytest.raises(lmm.ArgumentError, match="kind must be 'zeta', 'density' or 'pairs'"):
         profile.plot("trace")
     with pytest.raises(lmm.ArgumentError, match="criterion='ml'"):

@@ -29,7 +29,8 @@ from lmm.standardize import Basis
 from lmm.structure import Structure, structure
 
 if TYPE_CHECKING:
-    from lmm.inference.profile import Curves, ProfileResult, Workers
+    from lmm.inference.profile import Curves, ProfileResult
+    from lmm.inference.workers import Workers
     from lmm.summary import Summary
 
 

@@ -85,8 +85,11 @@ class Curve:
         """Point with the quantity held at a value on the user's scale."""
         low, high = self.target.range
         if not low <= value <= high:
-            raise ArgumentError(f"{self.target.name!r} must lie between {low:.3g} and {high:.3g}; got {value:g}")
-        return self.at(self.target.coordinate(value))
+            raise ArgumentError(f"{self.target.name!r} must lie between {low:g} and {high:g}; got {value:g}")
+        t = self.target.coordinate(value)
+        if not np.isfinite(t):
+            raise ArgumentError(f"{self.target.name!r} must be positive; got {value:g}")
+        return self.at(t)
 
     def zeta(self, point: Point) -> float:
         """Signed root of the excess."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lmm.arguments import confidence_level, whole_number
+from lmm.arguments import confidence_level
 from lmm.errors import ArgumentError, LMMWarning
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.inference.profile.criteria import alike
@@ -24,6 +23,7 @@ from lmm.inference.profile.targets import (
     StandardDeviation,
     Target,
 )
+from lmm.inference.workers import Workers, checked_workers, run_tasks
 from lmm.optimize import Control, find_optimum
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # A promised decrease of the deviance below this moves no limit by more than some 1e-9 of its standard error.
 TOLERANCE = 1e-8
-
-Workers = int | Callable[..., Iterable[Any]]
 
 
 class Curves:
@@ -121,8 +119,7 @@ def profile(
     curves = model.profile_curves
     numbers = _chosen(model, curves, which)
     chosen = [curves.curve(number, reml=reml) for number in numbers]
-    mapped = _mapper(workers, len(chosen))
-    done = mapped(partial(_with_limits, z=z), chosen)
+    done = run_tasks(partial(_with_limits, z=z), chosen, checked_workers(workers))
     for curve, found in zip(chosen, _shown(done, len(chosen)) if progress else done, strict=True):
         curve.take(found)
     result = ProfileResult(
@@ -205,31 +202,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _mapper(workers: Workers, n_jobs: int) -> Callable[..., Iterable[Curve]]:
-    """Give the map that runs the jobs: the built-in one, one over processes, or the user's."""
-    if callable(workers):
-        return workers
-    n = whole_number(workers)
-    if n is None or n < 1:
-        raise ArgumentError(
-            f"workers must be a number of processes, 1 or more, or a map-like callable; got {workers!r}"
-        )
-    return map if n == 1 or n_jobs == 1 else partial(_in_processes, min(n, n_jobs))
-
-
-def _in_processes(n: int, function: Callable[[Curve], Curve], jobs: Sequence[Curve]) -> Iterable[Curve]:
-    """Map over processes."""
-    with ProcessPoolExecutor(n) as executor:
-        yield from executor.map(function, jobs)
-
-
 def _shown(done: Iterable[Curve], total: int) -> Iterable[Curve]:
     """The same, with a progress bar."""
     try:
         from tqdm.auto import tqdm  # noqa: PLC0415 - optional, and only where it is asked for
     except ImportError:
-        raise ArgumentError(
-            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress away"
-        ) from None
+        raise ArgumentError("progress=True needs the package tqdm: pip install tqdm") from None
     shown: Iterable[Curve] = tqdm(done, total=total, desc="profile", unit="parameter")
     return shown
