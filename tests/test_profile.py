@@ -283,6 +283,18 @@ def test_singular_fits_have_limits_without_gaps(name, reml):
     assert not profile.irregularities
 
 
+@pytest.mark.parametrize("seed", [6, 39, 45])
+def test_a_correlation_for_which_a_standard_deviation_would_vanish_costs_as_much_as_leaving_it_out(seed):
+    base = fitted("sleepstudy_quadratic", reml=False)
+    fit = base.refit(base.simulate(1, rng=seed)[0])
+    names = [parameter.name for parameter in fit.profile_curves.variance if not parameter.is_variance]
+    profile = fit.profile(names)
+    assert not profile.irregularities
+    for curve in profile.curves:
+        ceiling = min(deviation.without.excess for deviation in curve.target.deviations)
+        assert all(point.excess <= ceiling and point.converged for point in curve.points)
+
+
 # A criterion made up of one variable
 
 

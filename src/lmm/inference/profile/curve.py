@@ -282,9 +282,11 @@ class Curve:
                 f"the criterion is lower by {-lowest:.3g} at {target.value(where.t):.6g} than at the fit, which is "
                 "not the global optimum: fit again from other starting values (start=), and profile that fit"
             )
-        inside = [point for point in self.points if point.excess >= -LOWER]
-        for one, other in itertools.pairwise(inside):
-            if self.zeta(other) < self.zeta(one) - BACK:
+        cutoff = max((z for z, _ in self._limits), default=np.inf)
+        for one, other in itertools.pairwise(point for point in self.points if point.excess >= -LOWER):
+            zetas = self.zeta(one), self.zeta(other)
+            # What happens beyond the limits alone does not concern them.
+            if zetas[1] < zetas[0] - BACK and min(map(abs, zetas)) <= cutoff:
                 between = f"{target.value(one.t):.4g} and {target.value(other.t):.4g}"
                 said.append(
                     f"the profile is not monotone: zeta goes back between {between}, so the criterion has a second "

@@ -197,7 +197,8 @@ class Target(ABC):
         point = self._point(t, deviance, at, self.gamma(t, at))
         return replace(
             point,
-            excess=point.excess - left,  # the decrease that one more step promises is as good as taken
+            # The decrease that one more step promises is as good as taken.
+            excess=point.excess - (left if converged else 0.0),
             slope=self.slope(t, deviance, at),
             theta=at.theta,
             converged=converged,
