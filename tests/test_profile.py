@@ -19,6 +19,7 @@ import lmm
 from conftest import SINGULAR, fit_quietly, fitted, frame
 from lmm.inference.profile import profile_conf_int
 from lmm.inference.profile.curve import Curve
+from lmm.inference.profile.pinned import Pinned, parts_of
 from lmm.inference.profile.targets import Point, Target
 
 mpl.use("Agg")
@@ -175,6 +176,11 @@ def test_slope_of_a_variance_at_zero():
     assert abs((near_zero.excess - at_zero.excess) / 1e-4 - at_zero.slope) < 1e-3
 
 
+def test_a_structure_that_cannot_be_pinned_is_refused():
+    with pytest.raises(lmm.ModelError, match="structure Pinned have no profiles"):
+        parts_of(Pinned(np.eye(2), np.ones((1, 1))))
+
+
 # Invariance
 
 
@@ -275,6 +281,18 @@ def test_singular_fits_have_limits_without_gaps(name, reml):
     assert not limits.isna().to_numpy().any()
     assert (limits["lower"] <= limits["upper"]).all()
     assert not profile.irregularities
+
+
+@pytest.mark.parametrize("seed", [6, 39, 45])
+def test_a_correlation_for_which_a_standard_deviation_would_vanish_costs_as_much_as_leaving_it_out(seed):
+    base = fitted("sleepstudy_quadratic", reml=False)
+    fit = base.refit(base.simulate(1, rng=seed)[0])
+    names = [parameter.name for parameter in fit.profile_curves.variance if not parameter.is_variance]
+    profile = fit.profile(names)
+    assert not profile.irregularities
+    for curve in profile.curves:
+        ceiling = min(deviation.without.excess for deviation in curve.target.deviations)
+        assert all(point.excess <= ceiling and point.converged for point in curve.points)
 
 
 # A criterion made up of one variable
@@ -489,9 +507,10 @@ def test_arguments_of_the_result_are_checked():
         profile.zeta("Intercept")
     with pytest.raises(lmm.ArgumentError, match="values must be numbers"):
         profile.zeta("Days", ["a"])
-    for name, value in (("Subject.Days", -1.0), ("Residual", 0.0)):
-        with pytest.raises(lmm.ArgumentError, match=f"'{name}' must lie between"):
-            profile.zeta(name, [value])
+    with pytest.raises(lmm.ArgumentError, match=r"'Subject.Days' must lie between 0 and inf; got -1"):
+        profile.zeta("Subject.Days", [-1.0])
+    with pytest.raises(lmm.ArgumentError, match="'Residual' must be positive; got 0"):
+        profile.zeta("Residual", [0.0])
     with pytest.raises(lmm.ArgumentError, match="kind must be 'zeta', 'density' or 'pairs'"):
         profile.plot("trace")
     with pytest.raises(lmm.ArgumentError, match="criterion='ml'"):

@@ -85,8 +85,11 @@ class Curve:
         """Point with the quantity held at a value on the user's scale."""
         low, high = self.target.range
         if not low <= value <= high:
-            raise ArgumentError(f"{self.target.name!r} must lie between {low:.3g} and {high:.3g}; got {value:g}")
-        return self.at(self.target.coordinate(value))
+            raise ArgumentError(f"{self.target.name!r} must lie between {low:g} and {high:g}; got {value:g}")
+        t = self.target.coordinate(value)
+        if not np.isfinite(t):
+            raise ArgumentError(f"{self.target.name!r} must be positive; got {value:g}")
+        return self.at(t)
 
     def zeta(self, point: Point) -> float:
         """Signed root of the excess."""
@@ -279,9 +282,11 @@ class Curve:
                 f"the criterion is lower by {-lowest:.3g} at {target.value(where.t):.6g} than at the fit, which is "
                 "not the global optimum: fit again from other starting values (start=), and profile that fit"
             )
-        inside = [point for point in self.points if point.excess >= -LOWER]
-        for one, other in itertools.pairwise(inside):
-            if self.zeta(other) < self.zeta(one) - BACK:
+        cutoff = max((z for z, _ in self._limits), default=np.inf)
+        for one, other in itertools.pairwise(point for point in self.points if point.excess >= -LOWER):
+            zetas = self.zeta(one), self.zeta(other)
+            # What happens beyond the limits alone does not concern them.
+            if zetas[1] < zetas[0] - BACK and min(map(abs, zetas)) <= cutoff:
                 between = f"{target.value(one.t):.4g} and {target.value(other.t):.4g}"
                 said.append(
                     f"the profile is not monotone: zeta goes back between {between}, so the criterion has a second "

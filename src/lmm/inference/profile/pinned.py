@@ -21,6 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
+from lmm.errors import ModelError
 from lmm.linalg import BoolArray, FloatArray, lower_factor
 
 
@@ -132,13 +133,22 @@ class Pinned:
         return curvature, below @ v
 
 
-def parts_of(covariance: Covariance) -> list[Covariance]:
-    """Structures of the terms of a grouping factor, each effect of a diagonal one by itself; theta stays the same."""
+def parts_of(covariance: Covariance) -> list[Unstructured]:
+    """
+    Structures of the terms of a grouping factor, each effect of a diagonal one by itself; theta stays the same.
+
+    Raises
+    ------
+    ModelError
+        For a structure in which no single standard deviation or correlation can be held.
+    """
     if isinstance(covariance, Stacked):
         return [part for stacked in covariance.parts for part in parts_of(stacked)]
     if isinstance(covariance, Diagonal):
         return [Unstructured(1)] * covariance.size
-    return [covariance]
+    if isinstance(covariance, Unstructured):
+        return [covariance]
+    raise ModelError(f"random effects with the structure {type(covariance).__name__} have no profiles")
 
 
 def frame_of(directions: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from lmm.arguments import as_numbers, confidence_level
-from lmm.display import DIGITS, Table
+from lmm.display import DIGITS, Table, capital
 from lmm.errors import ArgumentError
 from lmm.inference.parameters import VarianceParameter
 from lmm.inference.profile.curve import Curve
@@ -227,7 +227,7 @@ class ProfileResult:
                 notes.extend(
                     f"{curve.target.name}, {which} at {100.0 * level:g} %: {why}." for which, why in said.items() if why
                 )
-        return (*notes, *(f"Mind the {sentence}." for sentence in self.irregularities))
+        return (*notes, *(f"{capital(sentence)}." for sentence in self.irregularities))
 
     def _table(self) -> Table:
         limits = self.conf_int()

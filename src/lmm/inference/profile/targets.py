@@ -197,7 +197,8 @@ class Target(ABC):
         point = self._point(t, deviance, at, self.gamma(t, at))
         return replace(
             point,
-            excess=point.excess - left,  # the decrease that one more step promises is as good as taken
+            # The decrease that one more step promises is as good as taken.
+            excess=point.excess - (left if converged else 0.0),
             slope=self.slope(t, deviance, at),
             theta=at.theta,
             converged=converged,
@@ -316,7 +317,7 @@ class Residual(Target):
     """The residual standard deviation; t is its logarithm."""
 
     kind = "sd"
-    range = (np.finfo(float).tiny, np.inf)
+    range = (0.0, np.inf)
 
     def __init__(self, name: str, reference: Reference) -> None:
         self.name = name
@@ -340,7 +341,7 @@ class Residual(Target):
 
     def coordinate(self, value: float) -> float:
         """Its logarithm."""
-        return float(np.log(value))
+        return float(np.log(value)) if value > 0.0 else -np.inf
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """Deviance with a known residual standard deviation."""
@@ -397,7 +398,7 @@ class _RandomEffects(Target):
 
     def _covariances(self, pinned: Pinned) -> list[Covariance]:
         """Structures of all factors with this term pinned."""
-        parts = list(self._parts)
+        parts: list[Covariance] = list(self._parts)
         parts[self._number] = pinned
         covariances = list(self.reference.deviance.covariances)
         covariances[self.factor] = pinned if len(parts) == 1 else Stacked(tuple(parts))
