@@ -43,13 +43,15 @@ class Job:
 
     Attributes
     ----------
-    kind : {"fit", "predict", "import", "phases"}
+    kind : {"fit", "predict", "profile", "import", "phases", "bootstrap", "responses", "loop"}
     data : Path or None
     formula : str
     reml : bool
     new_data : Path or None
-        Rows to predict.
+        Rows to predict, or responses to fit.
     threads : int
+    replicates : int
+        Of a bootstrap.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Job:
     reml: bool = True
     new_data: Path | None = None
     threads: int = 1
+    replicates: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def run(package: Package, job: Job, limits: Limits) -> Outcome:
         str(limits.seconds),
         str(limits.long),
         str(job.new_data or "-"),
+        str(job.replicates),
     ]
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job.threads)), "PYTHONWARNINGS": "ignore"}
     n_bytes = int(limits.memory * 2**30)

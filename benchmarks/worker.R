@@ -47,7 +47,7 @@ timed <- function(call, seconds, long) {
   list(times = times, result = result)
 }
 
-measure <- function(kind, folder, formula, reml, seconds, long, new_folder) {
+measure <- function(kind, folder, formula, reml, seconds, long, new_folder, replicates) {
   if (kind == "import") {
     start <- now()
     suppressPackageStartupMessages(library(lme4))
@@ -63,6 +63,29 @@ measure <- function(kind, folder, formula, reml, seconds, long, new_folder) {
     say("seconds", exact(found$times))
     return(say("objective", exact(mean(found$result^2))))
   }
+  if (kind == "bootstrap") {
+    model <- fit()
+    estimates <- function(model) c(fixef(model), as.data.frame(VarCorr(model))$vcov)
+    found <- timed(function() suppressMessages(suppressWarnings(
+      bootMer(model, estimates, nsim = replicates, seed = 1, use.u = FALSE, type = "parametric")
+    )), seconds, long)
+    say("seconds", exact(found$times))
+    return(say("objective", exact(sd(found$result$t[, 1]))))
+  }
+  if (kind == "responses") {
+    model <- fit()
+    responses <- read_frame(new_folder)
+    loop <- function() sapply(responses, function(y) fixef(suppressMessages(suppressWarnings(refit(model, y))))[1])
+    found <- timed(loop, seconds, long)
+    say("seconds", exact(found$times))
+    return(say("objective", exact(mean(found$result))))
+  }
+  if (kind == "profile") {
+    limits <- function() suppressMessages(suppressWarnings(confint(fit(), method = "profile", quiet = TRUE)))
+    found <- timed(limits, seconds, long)
+    say("seconds", exact(found$times))
+    return(say("objective", exact(found$result[".sigma", 2])))
+  }
   found <- timed(fit, seconds, long)
   model <- found$result
   say("seconds", exact(found$times))
@@ -75,7 +98,7 @@ measure <- function(kind, folder, formula, reml, seconds, long, new_folder) {
 arguments <- commandArgs(trailingOnly = TRUE)
 tryCatch(
   measure(arguments[1], arguments[2], arguments[3], arguments[4] == "1", as.numeric(arguments[5]),
-          as.numeric(arguments[6]), arguments[7]),
+          as.numeric(arguments[6]), arguments[7], as.integer(arguments[8])),
   error = function(e) say("failure", gsub("[[:space:]]+", " ", conditionMessage(e)))
 )
 say("memory", exact(peak_memory()))

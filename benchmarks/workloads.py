@@ -38,8 +38,8 @@ class Workload:
     make : callable
         The data, given the folder of data sets that are not shipped; None where a data set is not there.
     reml : bool
-    kind : {"fit", "predict", "import"}
-        Predictions are for all rows, from a fit to a few rows of each group.
+    kind : {"fit", "predict", "profile", "import"}
+        Predictions are for all rows, from a fit to a few rows of each group; profiles are of all parameters.
     peers : bool
         Whether the peers are measured too.
     threads : int
@@ -227,6 +227,30 @@ WORKLOADS = (
         SLOPES,
         _generated(slopes, 1_000_000, 10_000),
         kind="predict",
+    ),
+    Workload(
+        "profile-sleepstudy",
+        "profile limits, sleepstudy",
+        "Reaction ~ Days + (Days | Subject)",
+        partial(_shipped, "sleepstudy"),
+        reml=False,
+        kind="profile",
+    ),
+    Workload(
+        "profile-penicillin",
+        "profile limits, Penicillin",
+        "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        partial(_shipped, "penicillin"),
+        reml=False,
+        kind="profile",
+    ),
+    Workload(
+        "profile-pastes",
+        "profile limits, Pastes",
+        "strength ~ 1 + (1 | batch/cask)",
+        partial(_shipped, "pastes"),
+        reml=False,
+        kind="profile",
     ),
     Workload(
         "ratings",

@@ -1,8 +1,15 @@
 """How Sphinx builds the documentation: ``sphinx-build -W docs docs/_build``."""  # noqa: INP001 - not a package
 
+import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
 import lmm
+
+sys.path.insert(0, str(Path(__file__).parent))
+from executed import differences
 
 project = "lmm"
 author = "The lmm developers"
@@ -10,6 +17,7 @@ project_copyright = author
 version = release = lmm.__version__
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -28,6 +36,12 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+plot_include_source = False
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 120)]
+plot_rcparams = {"figure.max_open_warning": 0}
+
 html_theme = "pydata_sphinx_theme"
 html_title = "lmm"
 html_show_sourcelink = False
@@ -43,3 +57,15 @@ def _describe_datasets() -> None:
 
 
 _describe_datasets()
+
+
+def _execute(_: Sphinx, page: str, source: list[str]) -> None:
+    """Run the Python blocks of a page: with ``-W`` the build fails where they print something else than they show."""
+    said = differences(source[0], page)
+    if said:
+        logging.getLogger(__name__).warning("the page shows what its code does not print:\n%s", said, location=page)
+
+
+def setup(app: Sphinx) -> None:
+    """Run every page that is read."""
+    app.connect("source-read", _execute)

@@ -7,7 +7,15 @@ intercept alone, the prediction of u_pig is the mean residual of the pig, shrunk
     n s_u^2 / (s^2 + n s_u^2)
 
 where n is the number of measurements of the pig, s_u^2 the variance between pigs and s^2 the one within.
+
+With the name of a folder as argument, the figures are saved there (that needs matplotlib).
 """
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.special import chdtrc
 
 import lmm
 
@@ -15,7 +23,7 @@ pigs = lmm.datasets.load("pig_weights")
 fit = lmm.fit("weight ~ num.weeks + (1 | id.num)", pigs)
 
 print("1. The fit\n")
-print(fit)
+print(fit.summary(ddf=None))
 
 print("\n2. Predicted random effects by hand\n")
 between = fit.random_cov["id.num"].loc["Intercept", "Intercept"]
@@ -38,3 +46,36 @@ print("\n3. Why shrink\n")
 print("With fewer weighings a mean residual says less about the pig, and is trusted less:")
 for weighings in (1, 2, 4, 9):
     print(f"  times weighed {weighings}: shrinkage {weighings * between / (within + weighings * between):.3f}")
+
+print("\n4. Do pigs differ at all?\n")
+# Under the null hypothesis the variance is on its boundary: half the time its estimate is 0 and so is the statistic.
+ml = lmm.fit("weight ~ num.weeks + (1 | id.num)", pigs, reml=False)
+residual = pigs["weight"] - np.polyval(np.polyfit(pigs["num.weeks"], pigs["weight"], 1), pigs["num.weeks"])
+alike = ml.nobs * (1 + np.log(2 * np.pi * (residual**2).mean()))
+statistic = alike - ml.deviance
+print(f"-2 log-likelihood without the pigs {alike:.3f}, with them {ml.deviance:.3f}")
+print(f"likelihood ratio {statistic:.3f}, p-value {0.5 * chdtrc(1, statistic):.2e} (half chi-square with 1 df, half 0)")
+
+print("\n5. What the fit says about itself\n")
+print(lmm.r2(fit))
+print()
+print(lmm.icc(fit))
+print()
+print(fit.check())
+
+
+def draw(folder: Path) -> None:
+    """Save the figures of the analysis."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        "lines": lmm.plots.fitted_lines(fit, pigs, "num.weeks"),
+        "effects": lmm.plots.caterpillar(fit),
+        "shrinkage": lmm.plots.shrinkage(fit),
+    }
+    for name, ax in pictures.items():
+        ax.figure.savefig(folder / f"pigs_{name}.png", dpi=150)
+    fit.plot().savefig(folder / "pigs_checks.png", dpi=150)
+
+
+if len(sys.argv) > 1:
+    draw(Path(sys.argv[1]))

@@ -1,11 +1,15 @@
 """Named models on the embedded data, each fitted once in a run and shared by all test files."""
 
 import functools
+import os
 import warnings
 
 import pytest
 
 import lmm
+
+# Pictures are drawn without a window, here and in the programs that tests start.
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def _reference_age_three(lamb):

@@ -1,7 +1,9 @@
 """Each example runs, and prints the numbers that it is about."""
 
+import functools
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,13 +11,16 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@functools.cache
 def run(name):
-    """Output of an example, with runs of spaces made one."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
+    """Output of an example, with runs of spaces made one, and the names of the figures that it saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-W", "error", str(EXAMPLES / name), str(Path(folder) / "new" / "figures")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        saved = {path.name for path in Path(folder).rglob("*.png")}
+    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines()), saved
 
 
 PRINTED = {
@@ -39,6 +44,8 @@ PRINTED = {
         "Warning given: none",
         "Sire 0.511360 0.511",
         "Residual 2.995928 2.995",
+        "published 0.297 0.610 0.077 0.524",
+        "published 0.670 0.675 0.741 0.587",
     ],
     "sitka.py": [
         "without 10 -111.88 -72.089 65.939 -131.88",
@@ -50,6 +57,18 @@ PRINTED = {
         "I(time^2) 0.002593 0.05092 0.12 -0.71",
         "Residual 0.008096 0.08998",
         "152 4.51 4.053 4.500",
+        "likelihood ratio 12.620 for 3 parameters: p-value by chi-square 0.005535",
+        "of 200 responses simulated without ozone, 0 give as large a ratio: p-value 0.005",
+        "rows: 70 (5.23), 92 (4.28).",
+        "24 of 395 rows have a Cook's distance above three times the mean.",
+        "(1 | Block/Variety) 5 -302.115 blocks, and varieties within blocks",
+        "(nitro | Block/Variety) 9 -301.627 lines for blocks, and for varieties within blocks, singular",
+    ],
+    "data_cloning.py": [
+        "The data do not tell 'unit' and 'Residual' apart: only the combination unit + Residual is identified.",
+        "Correlation of the two variances with 25 clones: -1.00",
+        "Variance of the data, which is the maximum likelihood estimate of their sum: 0.3698",
+        "it is 2.5 where all parameters are estimable",
     ],
     "pigs.py": [
         "REML criterion at convergence: 2033.7968",
@@ -61,6 +80,28 @@ PRINTED = {
         "shrinkage 0.96876",
         "1 -1.7384 -1.6841 -1.6841",
         "48 6.3171 6.1198 6.1198",
+        "-2 log-likelihood without the pigs 2502.501, with them 2029.854",
+        "likelihood ratio 472.648, p-value 4.25e-105",
+        "marginal (fixed effects) 0.9295",
+        "adjusted for the fixed effects 0.7751",
+    ],
+    "neyman_scott.py": [
+        "batches 5 56357.5 11271.5 t^2 + 5 s^2",
+        "REML 1764.050 1764.050 2451.250 2451.250",
+        "ML 1388.333 1388.333 2451.250 2451.250",
+        "restricted log-likelihood in closed form -159.827138, of the fit -159.827138",
+        "10000 0.501 (0.009) 1.002 (0.018) 1.002 (0.018) 1.002 (0.018)",
+    ],
+    "tour.py": [
+        "REML criterion at convergence: 1743.6283",
+        "Subject 309 Days -8.62 2.30 -13.14 -4.10",
+        "1 356.1 72.3 214.4 497.7",
+        "conditional (fixed and random) 0.7992",
+        "Relative SD 0.9669 0.2309",
+        "3 of 180 rows have a studentised residual beyond 3.64",
+        "335 Days 0.556 0.1151 0.938",
+        "335 644.9 25.6 19.9 685.8",
+        "(Days || Subject) 1762.0 1778.0",
     ],
 }
 
@@ -71,18 +112,66 @@ def test_every_example_is_tested():
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_example_prints_its_numbers(name):
-    output = run(name)
+    output, _ = run(name)
     for line in PRINTED[name]:
         assert line in output
 
 
 def test_pigs_by_hand_and_blup_agree():
     label = "largest difference over the 48 pigs: "
-    line = next(line for line in run("pigs.py").splitlines() if line.startswith(label))
+    line = next(line for line in run("pigs.py")[0].splitlines() if line.startswith(label))
     assert float(line.removeprefix(label)) < 1e-10
 
 
 def test_sitka_fitted_values_do_not_depend_on_the_scale_of_time():
     label = "largest difference of fitted values "
-    line = next(line for line in run("sitka.py").splitlines() if line.startswith(label))
+    line = next(line for line in run("sitka.py")[0].splitlines() if line.startswith(label))
     assert float(line.removeprefix(label)) < 1e-8
+
+
+def test_lambs_have_the_standard_errors_of_the_reference():
+    lines = [line for line in run("lamb.py")[0].splitlines() if line.startswith("std. error ")]
+    # Asymptotic ones as printed by the report; bootstrap ones of lme4 1.1-31 (3000 simulated responses, fresh fits).
+    expected = [(0.297, 0.610, 0.138, 0.515), (0.670, 0.675, 0.611, 0.652)]
+    for line, (sire, residual, sire_bootstrap, residual_bootstrap) in zip(lines, expected, strict=True):
+        found = [float(text) for text in line.removeprefix("std. error ").split()]
+        assert found[:2] == pytest.approx([sire, residual], abs=2e-3)
+        assert found[2:] == pytest.approx([sire_bootstrap, residual_bootstrap], abs=0.06)
+
+
+FIGURES = {
+    "lamb.py": set(),
+    "pigs.py": {"pigs_checks", "pigs_effects", "pigs_lines", "pigs_shrinkage"},
+    "sitka.py": {
+        "sitka_by_tree",
+        "sitka_cook",
+        "sitka_effects",
+        "sitka_intercepts",
+        "sitka_lines",
+        "sitka_quantiles",
+        "sitka_residuals",
+    },
+    "neyman_scott.py": {"neyman_scott"},
+    "data_cloning.py": {
+        f"{name}_{kind}" for name in ("one_measurement", "two_measurements") for kind in ("trace", "density", "clones")
+    },
+    "tour.py": {"tour_checks", "tour_criteria", "tour_people"},
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_example_saves_its_figures_in_the_folder_named(name):
+    _, saved = run(name)
+    assert saved == {f"{figure}.png" for figure in FIGURES[name]}
+
+
+def test_data_cloning_agrees_with_likelihood_and_covers():
+    rows = [line.split() for line in run("data_cloning.py")[0].splitlines()]
+    start = next(i for i, row in enumerate(rows) if row[:2] == ["cloning", "ML"])
+    for _, cloning, likelihood, error, information in rows[start + 1 : start + 4]:
+        assert abs(float(cloning) - float(likelihood)) < 0.05 * float(information)
+        assert abs(float(error) / float(information) - 1.0) < 0.1
+    known = next(float(row[-1]) for row in rows if row[:3] == ["parameters", "as", "known"])
+    mixed = next(float(row[-1]) for row in rows if row[:3] == ["with", "their", "uncertainty"])
+    assert known < 0.85
+    assert 0.88 < mixed <= 1.0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numbers
 import operator
-from typing import cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from lmm.errors import ArgumentError, DataError
 from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
 
 Seed = int | np.random.Generator | None
 
@@ -52,6 +56,14 @@ def confidence_level(level: object) -> float:
     return value
 
 
+def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
+    """Refuse what is none of the names allowed."""
+    names = tuple(allowed)
+    if not isinstance(given, str) or given not in names:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, names))}; got {given!r}")
+    return given
+
+
 def responses(y: object, n: int) -> FloatArray:
     """Refuse a new response that is not one finite number for each of the n rows used."""
     response = as_numbers(y)
@@ -75,3 +87,12 @@ def random_generator(rng: object) -> np.random.Generator:
             f"rng must be None, a seed (an integer, not negative) or a numpy.random.Generator; got {rng!r}"
         )
     return np.random.default_rng(seed)
+
+
+def fitted_model(given: object) -> FittedModel:
+    """Refuse what is no fitted model."""
+    from lmm.model import FittedModel  # noqa: PLC0415 - the model imports this module
+
+    if not isinstance(given, FittedModel):
+        raise ArgumentError(f"a fitted model is expected, as lmm.fit gives it; got {type(given).__name__}")
+    return given

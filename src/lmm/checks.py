@@ -19,8 +19,11 @@ from lmm.frames import Table, near_matches
 from lmm.linalg import triangular_factor
 
 if TYPE_CHECKING:
-    from lmm.design import RandomTerm
+    from lmm.design import Design, RandomTerm
     from lmm.encoding import Encoding
+
+# Up to this many random effects, a refusal says what the data do identify.
+MANY_EFFECTS = 10_000
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -133,15 +136,8 @@ def check_response(formula: ModelFormula, value: Value) -> FloatArray:
     return y
 
 
-def check_model(
-    formula: ModelFormula,
-    shape: tuple[int, int],
-    terms: tuple[RandomTerm, ...],
-    encoding: Encoding,
-    *,
-    sigma_fixed: bool,
-) -> None:
-    """Refuse models that these data, with a fixed-effects matrix of this shape, cannot estimate."""
+def check_model(shape: tuple[int, int], terms: tuple[RandomTerm, ...], encoding: Encoding) -> None:
+    """Refuse models whose matrices cannot be worked with: no rows to spare, or dependent random-effects columns."""
     n, p = shape
     if n <= p:
         raise ModelError(
@@ -149,10 +145,16 @@ def check_model(
             f"{_largest_term(encoding)}"
         )
     for term in terms:
-        _check_term(term, n, sigma_fixed=sigma_fixed)
-    for first, second in itertools.combinations(terms, 2):
+        _check_columns(term)
+
+
+def check_estimable(design: Design, *, sigma_fixed: bool) -> None:
+    """Refuse models whose variances these data do not tell apart, by what can be seen without computing."""
+    for term in design.terms:
+        _check_term(term, design, sigma_fixed=sigma_fixed)
+    for first, second in itertools.combinations(design.terms, 2):
         _check_pair(first, second)
-    _check_fixed_factor(formula, encoding)
+    _check_fixed_factor(design.formula, design.fixed_encoding)
 
 
 def _largest_term(encoding: Encoding) -> str:
@@ -175,8 +177,8 @@ def _look_like_numbers(levels: pd.Index[Any]) -> bool:
     return not pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce").isna().any()
 
 
-def _check_term(term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
-    J, k = len(term.levels), len(term.effects)
+def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
+    J, k, n = len(term.levels), len(term.effects), len(design.y)
     if J == 1:
         raise ModelError(
             f"The grouping factor {term.group!r} has a single level, {shown_labels(term.levels)}, in the rows used: a "
@@ -186,10 +188,23 @@ def _check_term(term: RandomTerm, n: int, *, sigma_fixed: bool) -> None:
         what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
         raise ModelError(
             f"The term ({' + '.join(term.effects)} | {term.group}) has {what} for {n} rows; there must be fewer random "
-            "effects than rows, otherwise they cannot be told apart from the residuals. Use fewer effects or a "
-            "coarser group; if the residual variances are known, give weights=1/variance and sigma=1."
+            f"effects than rows. {_what_is_identified(design)}Use fewer effects or a coarser group; if the residual "
+            "variances are known, give weights=1/variance and sigma=1."
         )
-    if k > 1 and term.structure == "unstructured":
+
+
+def _what_is_identified(design: Design) -> str:
+    """Say which variances the data do not tell apart, in data of moderate size."""
+    if sum(len(term.levels) * len(term.effects) for term in design.terms) > MANY_EFFECTS:
+        return ""
+    from lmm.inference.estimability import design_estimability  # noqa: PLC0415 - only what is refused needs it
+
+    return "".join(f"{sentence} " for sentence in design_estimability(design).sentences)
+
+
+def _check_columns(term: RandomTerm) -> None:
+    """Refuse an unstructured term whose columns are linearly dependent."""
+    if len(term.effects) > 1 and term.structure == "unstructured":
         _, kept = triangular_factor(term.columns)
         if not kept.all():
             dependent = [name for name, keep in zip(term.effects, kept, strict=True) if not keep]

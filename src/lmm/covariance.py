@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.linalg import RANK_TOLERANCE, FloatArray, IntArray, lower_factor, triangular_factor
+from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray, lower_factor, triangular_factor
 
 
 class Covariance(Protocol):
@@ -32,6 +32,10 @@ class Covariance(Protocol):
     @property
     def tangents(self) -> FloatArray:
         """Derivatives of T, shape (m, k, k)."""
+
+    @property
+    def vanishing(self) -> BoolArray:
+        """Which columns of T a search may set to zero, shape (k,)."""
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k), at theta, shape (m,)."""
@@ -86,6 +90,11 @@ class Unstructured:
         """Derivatives of T, shape (m, k, k)."""
         return _unit_matrices(*self._positions, self.size)
 
+    @cached_property
+    def vanishing(self) -> BoolArray:
+        """All columns, shape (k,)."""
+        return np.ones(self.size, dtype=np.bool_)
+
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
         T = np.zeros((self.size, self.size))
@@ -139,6 +148,11 @@ class Diagonal:
         """Derivatives of T, shape (k, k, k)."""
         return _unit_matrices(np.arange(self.size), np.arange(self.size), self.size)
 
+    @cached_property
+    def vanishing(self) -> BoolArray:
+        """All columns, shape (k,)."""
+        return np.ones(self.size, dtype=np.bool_)
+
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
         return np.diag(theta)
@@ -181,7 +195,7 @@ class Stacked:
         return sum(part.n_theta for part in self.parts)
 
     @cached_property
-    def _slices(self) -> tuple[tuple[slice, slice], ...]:
+    def slices(self) -> tuple[tuple[slice, slice], ...]:
         """Effects and parameters of each part."""
         effects = np.cumsum([0, *(part.size for part in self.parts)])
         thetas = np.cumsum([0, *(part.n_theta for part in self.parts)])
@@ -193,34 +207,39 @@ class Stacked:
     def tangents(self) -> FloatArray:
         """Derivatives of T, shape (m, k, k)."""
         tangents = np.zeros((self.n_theta, self.size, self.size))
-        for part, (effects, thetas) in zip(self.parts, self._slices, strict=True):
+        for part, (effects, thetas) in zip(self.parts, self.slices, strict=True):
             tangents[thetas, effects, effects] = part.tangents
         return tangents
+
+    @cached_property
+    def vanishing(self) -> BoolArray:
+        """Columns that may vanish of each part, shape (k,)."""
+        return np.concatenate([part.vanishing for part in self.parts])
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
         T = np.zeros((self.size, self.size))
-        for part, (effects, thetas) in zip(self.parts, self._slices, strict=True):
+        for part, (effects, thetas) in zip(self.parts, self.slices, strict=True):
             T[effects, effects] = part.factor(theta[thetas])
         return T
 
     def basis(self, R: FloatArray) -> FloatArray:
         """Block diagonal of the bases of the parts."""
         A = np.zeros_like(R)
-        for part, (effects, _) in zip(self.parts, self._slices, strict=True):
+        for part, (effects, _) in zip(self.parts, self.slices, strict=True):
             A[effects, effects] = part.basis(triangular_factor(R[:, effects])[0])
         return A
 
     def from_root(self, B: FloatArray) -> FloatArray:
         """Parameters for which the diagonal blocks of T T' are those of B B'."""
         return np.concatenate(
-            [part.from_root(B[effects]) for part, (effects, _) in zip(self.parts, self._slices, strict=True)]
+            [part.from_root(B[effects]) for part, (effects, _) in zip(self.parts, self.slices, strict=True)]
         )
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Steepest way out of the boundary among the parts."""
         best, direction = np.inf, np.zeros(self.size)
-        for part, (effects, _) in zip(self.parts, self._slices, strict=True):
+        for part, (effects, _) in zip(self.parts, self.slices, strict=True):
             curvature, v = part.escape(T[effects, effects], M[effects, effects])
             if curvature < best:
                 best, direction = curvature, np.zeros(self.size)

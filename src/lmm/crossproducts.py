@@ -8,7 +8,7 @@ levels, add up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,20 +91,45 @@ class CrossProducts:
             start += k * J
         return blocks
 
+    def with_response(self, first: FloatArray, tail: FloatArray) -> CrossProducts:
+        """
+        Cross-products with another response, which is orthogonal to X and has a mean square of 1.
+
+        Parameters
+        ----------
+        first : ndarray (k, J)
+            Z'y of the first block.
+        tail : ndarray (q_T,)
+            Z'y of the tail.
+        """
+        A_B1, A_BT, A_BB = self.A_B1.copy(), self.A_BT.copy(), self.A_BB.copy()
+        A_B1[-1], A_BT[-1] = first, tail
+        A_BB[-1] = A_BB[:, -1] = 0.0
+        A_BB[-1, -1] = self.n
+        return replace(self, A_B1=A_B1, A_BT=A_BT, A_BB=A_BB)
+
     def __add__(self, other: CrossProducts) -> CrossProducts:
         """Cross-products of the rows of both."""
+        return self._combined(other, 1)
+
+    def __sub__(self, other: CrossProducts) -> CrossProducts:
+        """Cross-products of the rows that are left when those of the other, a part of them, are taken out."""
+        return self._combined(other, -1)
+
+    def _combined(self, other: CrossProducts, sign: int) -> CrossProducts:
+        """Sum or difference."""
         if self.order != other.order or self.sizes != other.sizes or self.p != other.p:
             raise ValueError("cross-products add up only when both have the same effects and the same levels")
         return CrossProducts(
             order=self.order,
             sizes=self.sizes,
-            A_11=self.A_11 + other.A_11,
-            A_B1=self.A_B1 + other.A_B1,
-            A_BT=self.A_BT + other.A_BT,
-            A_BB=self.A_BB + other.A_BB,
-            with_first=tuple(a + b for a, b in zip(self.with_first, other.with_first, strict=True)),
-            within={cell: self.within[cell] + other.within[cell] for cell in self.within},
-            n=self.n + other.n,
+            A_11=self.A_11 + sign * other.A_11,
+            A_B1=self.A_B1 + sign * other.A_B1,
+            A_BT=self.A_BT + sign * other.A_BT,
+            A_BB=self.A_BB + sign * other.A_BB,
+            with_first=tuple(a + b.times(sign) for a, b in zip(self.with_first, other.with_first, strict=True)),
+            within={cell: self.within[cell] + other.within[cell].times(sign) for cell in self.within},
+            n=self.n + sign * other.n,
         )
 
 

@@ -18,11 +18,12 @@ from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
 from lmm.linalg import RANK_TOLERANCE, triangular_factor
 from lmm.syntax import canonical, column_of, columns_in
+from lmm.variables import Variable, read_variables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Design", "RandomTerm", "build_design"]
+__all__ = ["Design", "RandomTerm", "build_design", "row_argument"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -99,6 +100,9 @@ class Design:
         Column or expression that was given for them.
     offset_given : bool
         Whether part of the offset came as an array, which new data cannot provide.
+    variables : dict of str to Factor or Covariate
+        Levels, or mean and standard deviation, of the columns that the fixed part uses, then of those that only the
+        offset uses.
     """
 
     formula: ModelFormula
@@ -122,6 +126,7 @@ class Design:
     offset_argument: str | None
     offset_given: bool
     weights_argument: str | None
+    variables: dict[str, Variable]
 
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
@@ -184,6 +189,7 @@ def build_design(
     offset: Any = None,  # noqa: ANN401 - idem
     na_action: str = "drop",
     sigma_fixed: bool = False,
+    estimable: bool = True,
     contrasts: dict[str, Any] | None = None,
 ) -> Design:
     """
@@ -204,6 +210,8 @@ def build_design(
         What to do about missing values.
     sigma_fixed : bool
         Whether the residual standard deviation is known; then a term may have as many effects as there are rows.
+    estimable : bool
+        Whether models are refused whose variances the data do not tell apart.
     contrasts : dict, optional
         Coding of factors by name: "sum", "treatment", "helmert", "poly", "diff", or one of formulaic's contrasts.
 
@@ -221,8 +229,8 @@ def build_design(
     given = {argument for argument in (weights, offset) if isinstance(argument, str)}
     formula = expand_dot(formula, tuple(str(name) for name in table.names if name not in given))
     used = _used_columns(formula, table)
-    w, w_column = _argument("weights", weights, table, formula)
-    o, o_column = _argument("offset", offset, table, formula)
+    w, w_column = row_argument("weights", weights, table, formula)
+    o, o_column = row_argument("offset", offset, table, formula)
     used |= {**w_column, **o_column}
     rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
     selected = _RowsUsed(table, rows, formula.text)
@@ -241,8 +249,8 @@ def build_design(
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
-    checks.check_model(formula, (X.shape[0], X.shape[1]), terms, encoding, sigma_fixed=sigma_fixed)
-    return Design(
+    checks.check_model((X.shape[0], X.shape[1]), terms, encoding)
+    design = Design(
         formula=formula,
         response_name=column_of(formula.response) or formula.response,
         y=y,
@@ -264,7 +272,11 @@ def build_design(
         offset_argument=_readable(offset),
         offset_given=offset is not None and not isinstance(offset, str),
         weights_argument=_readable(weights),
+        variables=read_variables(_mean_expressions(formula, _readable(offset)), selected),
     )
+    if estimable:
+        checks.check_estimable(design, sigma_fixed=sigma_fixed)
+    return design
 
 
 def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:
@@ -330,13 +342,19 @@ def _expressions(formula: ModelFormula) -> list[str]:
     return [*found, *formula.offset]
 
 
-def _argument(
+def _mean_expressions(formula: ModelFormula, offset: str | None) -> list[str]:
+    """Expressions that the mean of the response depends on: the fixed part, then the offset."""
+    fixed = [expression for term in formula.fixed.terms for expression in term]
+    return [*fixed, *formula.offset, *([offset] if offset is not None else [])]
+
+
+def row_argument(
     what: str,
     given: Any,  # noqa: ANN401 - a column name or any array
     table: Table,
     formula: ModelFormula,
 ) -> tuple[FloatArray | None, dict[str, Column]]:
-    """Weights or offset as numbers for all rows of the data, and the columns that they come from."""
+    """Weights, or another argument with one number a row, for all rows of the data, and the columns they come from."""
     if given is None:
         return None, {}
     if not isinstance(given, str):

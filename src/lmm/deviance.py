@@ -28,6 +28,7 @@ Statistical Software 67(1).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,7 @@ from lmm.linalg import (
     solve_lower_levels,
     solve_upper_levels,
 )
-from lmm.reduction import reduce_first_block
+from lmm.reduction import Reduction, reduce_first_block
 from lmm.tail import Tail
 from lmm.tailfactor import TailFactor, factor_tail, is_small
 
@@ -110,6 +111,15 @@ class Evaluation:
         return beta
 
 
+@dataclass(frozen=True)
+class _FirstRows:
+    """Rows in the first block: columns z, shape (m, k), levels (m,), and D z, shape (k, m), for D of their level."""
+
+    z: FloatArray
+    codes: IntArray
+    Dz: FloatArray
+
+
 class ProfiledDeviance:
     """
     Profiled ML deviance or REML criterion.
@@ -122,10 +132,18 @@ class ProfiledDeviance:
     reml : bool
     sigma : float, optional
         Known residual standard deviation; profiled out where None.
+    reduction : Reduction, optional
+        The first block of the same cross-products, where another deviance has reduced it already.
     """
 
     def __init__(
-        self, cross: CrossProducts, covariances: Sequence[Covariance], *, reml: bool, sigma: float | None = None
+        self,
+        cross: CrossProducts,
+        covariances: Sequence[Covariance],
+        *,
+        reml: bool,
+        sigma: float | None = None,
+        reduction: Reduction | None = None,
     ) -> None:
         self.cross = cross
         self.covariances = tuple(covariances)
@@ -134,7 +152,26 @@ class ProfiledDeviance:
         self.nu = cross.n - cross.p if reml else cross.n
         bounds = np.cumsum([0, *(covariance.n_theta for covariance in covariances)])
         self.slices = tuple(slice(int(bounds[i]), int(bounds[i + 1])) for i in range(len(covariances)))
-        self.reduction = reduce_first_block(cross)
+        self.reduction = reduce_first_block(cross) if reduction is None else reduction
+
+    def with_response(self, first: FloatArray, tail: FloatArray, *, sigma: float | None = None) -> ProfiledDeviance:
+        """
+        The deviance of another response, which is orthogonal to X and has a mean square of 1.
+
+        Parameters
+        ----------
+        first : ndarray (k, J)
+            Z'y of the first block.
+        tail : ndarray (q_T,)
+            Z'y of the tail.
+        sigma : float, optional
+            Known residual standard deviation in the units of this response.
+        """
+        other = copy.copy(self)
+        other.cross = self.cross.with_response(first, tail)
+        other.reduction = self.reduction.with_response(other.cross)
+        other.sigma = sigma
+        return other
 
     @property
     def tail(self) -> Tail | None:
@@ -146,9 +183,14 @@ class ProfiledDeviance:
         """Number of parameters."""
         return self.slices[-1].stop
 
+    def sigma_at(self, theta: FloatArray) -> float | None:  # noqa: ARG002 - other criteria tie sigma to theta
+        """Residual standard deviation that goes with theta; None where it is profiled out."""
+        return self.sigma
+
     def evaluate(self, theta: FloatArray) -> Evaluation:
         """Value and gradient at theta, shape (m,)."""
         cross, reduction, tail = self.cross, self.reduction, self.tail
+        sigma = self.sigma_at(theta)
         p = cross.p
         factors = [self.covariances[t].factor(theta[self.slices[t]]) for t in cross.order]
         T = factors[0]
@@ -178,12 +220,12 @@ class ProfiledDeviance:
             M.extend(tail_factor.trace_blocks(t) for t in range(len(tail.sizes)))
 
         border = _cholesky_border(border)
-        value = log_det + self._sigma_term(border[p, p] ** 2)
+        value = log_det + self._sigma_term(border[p, p] ** 2, sigma)
         if self.reml:
             value += 2.0 * np.log(np.diagonal(border)[:p]).sum()
 
         # E and g of the module's docstring as rows, each with the square root of its weight.
-        combine = self._gradient_rows(border)
+        combine = self._gradient_rows(border, sigma)
         gradient = np.empty(len(theta))
         for place, (t, scores) in enumerate(zip(cross.order, cross.by_block(E_1, E_T), strict=True)):
             rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
@@ -277,8 +319,9 @@ class ProfiledDeviance:
         # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i.
         reduced = lapack.dtrtrs(at.border, _gram(at.E_1, h_1) + at.E_T @ h_T.T, lower=1)[0]
         inner -= reduced[:p].T @ reduced[:p]
-        if self.sigma is not None:
-            return inner / self.sigma**2
+        sigma = self.sigma_at(at.theta)
+        if sigma is not None:
+            return inner / sigma**2
         slope = reduced[p]  # y' P w / rho
         information: FloatArray = (self.nu / at.rho2) * (inner - np.outer(slope, slope))
         return information
@@ -386,9 +429,47 @@ class ProfiledDeviance:
         shift : ndarray (p, m)
             X'Z G z.
         """
+        first, tail_rows, shift = self._reached(at, rows)
+        within = np.zeros(shift.shape[1])
+        if first is not None:
+            within += np.einsum("ma,am->m", first.z, first.Dz)
+        if at.tail is not None:
+            within += at.tail.quadratic_forms(tail_rows)
+        return within, shift
+
+    def set_terms(
+        self, at: Evaluation, rows: Mapping[int, tuple[FloatArray, IntArray]], size: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """
+        Like `prediction_terms`, with the products between rows of a set: sets of ``size`` consecutive rows each.
+
+        Returns
+        -------
+        within : ndarray (m / size, size, size)
+            Z_U G Z_U' for each set U of rows, with G = Lambda Omega^-1 Lambda'.
+        shift : ndarray (p, m)
+            X'Z G z.
+        """
+        first, tail_rows, shift = self._reached(at, rows)
+        within = np.zeros((shift.shape[1] // size, size, size))
+        if first is not None:
+            sets = (-1, size)
+            codes = first.codes.reshape(sets)
+            products = np.einsum(
+                "gsa,agt->gst", first.z.reshape(*sets, len(first.Dz)), first.Dz.reshape(-1, *codes.shape)
+            )
+            within += np.where(codes[:, :, None] == codes[:, None, :], products, 0.0)
+        if at.tail is not None:
+            within += at.tail.inner_products(tail_rows, size)
+        return within, shift
+
+    def _reached(
+        self, at: Evaluation, rows: Mapping[int, tuple[FloatArray, IntArray]]
+    ) -> tuple[_FirstRows | None, sparse.csr_array, FloatArray]:
+        """The rows in the first block, what they reach in the tail, shape (m, q_T), and X'Z G z, shape (p, m)."""
         p = self.cross.p
         m = len(next(iter(rows.values()))[1])
-        within, shift = np.zeros(m), np.zeros((p, m))
+        first, shift = None, np.zeros((p, m))
         tail_rows = sparse.csr_array((m, at.b_T.shape[1]))
         start = 0
         for place, (t, (k, J)) in enumerate(zip(self.cross.order, self.cross.sizes, strict=True)):
@@ -399,7 +480,7 @@ class ProfiledDeviance:
             if place == 0:
                 shift += np.einsum("pam,ma->pm", at.b_1[:p][:, :, codes], z)
                 Dz = np.einsum("abm,mb->am", self._first_inverse(at)[:, :, codes], z)
-                within += np.einsum("ma,am->m", z, Dz)
+                first = _FirstRows(z, codes, Dz)
                 if self.tail is not None:
                     RDz = np.einsum("cbm,bm->cm", self.reduction.R[:, :, codes], Dz)
                     reached = _row_matrix(RDz, codes, 0, J, k * J) @ self.tail.C.T
@@ -408,9 +489,7 @@ class ProfiledDeviance:
                 columns = codes + J * np.arange(k)[:, None] + offset
                 shift += np.einsum("pam,ma->pm", at.b_T[:p][:, columns], z)
                 tail_rows = tail_rows + _row_matrix(z.T, codes, offset, J, at.b_T.shape[1])
-        if at.tail is not None:
-            within += at.tail.quadratic_forms(tail_rows)
-        return within, shift
+        return first, tail_rows, shift
 
     def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
         """Cholesky factors of K_j = I + R_j T T' R_j' for all levels, and the log of their determinants' product."""
@@ -421,17 +500,17 @@ class ProfiledDeviance:
         L = cholesky_levels(K)
         return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
 
-    def _sigma_term(self, rho2: float) -> float:
+    def _sigma_term(self, rho2: float, sigma: float | None) -> float:
         """Give the part of the deviance that the residual variance is profiled from."""
-        if self.sigma is None:
+        if sigma is None:
             return self.nu * (1.0 + float(np.log(2.0 * np.pi * rho2 / self.nu)))
-        return self.nu * float(np.log(2.0 * np.pi * self.sigma**2)) + rho2 / self.sigma**2
+        return self.nu * float(np.log(2.0 * np.pi * sigma**2)) + rho2 / sigma**2
 
-    def _gradient_rows(self, border: FloatArray) -> FloatArray:
+    def _gradient_rows(self, border: FloatArray, sigma: float | None) -> FloatArray:
         """Combine [X y] into rows whose squares add up to E C^-1 E' + (nu / rho^2) g g'."""
         p1 = len(border)
         inverse: FloatArray = lapack.dtrtri(border, lower=1)[0]
-        weight = self.nu if self.sigma is None else border[-1, -1] ** 2 / self.sigma**2
+        weight = self.nu if sigma is None else border[-1, -1] ** 2 / sigma**2
         rows = inverse if self.reml else inverse[p1 - 1 :]
         rows[-1] *= np.sqrt(weight)
         return rows

@@ -190,6 +190,18 @@ def fit_design(
     design: Design, *, reml: bool, sigma: float | None, start: ArrayLike | None, control: Control
 ) -> FittedModel:
     """Fit a model whose arrays are at hand; theta starts at ``start``, on the user's scale."""
+    factors, deviance, basis = standardized_deviance(design, reml=reml, sigma=sigma)
+    theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
+    optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
+    _warn(model, optimum)
+    return model
+
+
+def standardized_deviance(
+    design: Design, *, reml: bool, sigma: float | None
+) -> tuple[tuple[GroupingFactor, ...], ProfiledDeviance, Basis]:
+    """Grouping factors of a design, its deviance in the standardised basis, and the way back to the user's scale."""
     factors = grouping_factors(design.terms)
     y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
@@ -201,11 +213,7 @@ def fit_design(
         reml=reml,
         sigma=None if sigma is None else sigma / basis.scale,
     )
-    theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
-    optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
-    model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
-    _warn(model, optimum)
-    return model
+    return factors, deviance, basis
 
 
 def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: ArrayLike) -> FloatArray:

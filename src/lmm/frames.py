@@ -12,7 +12,7 @@ import pandas as pd
 from lmm.columns import Column, read_column
 from lmm.errors import DataError
 
-__all__ = ["Table", "as_table", "near_matches"]
+__all__ = ["Table", "as_frame", "as_table", "near_matches"]
 
 
 class Table:
@@ -41,6 +41,19 @@ class Table:
 
 def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
     """
+    Take a pandas data frame, or anything that can be read as one, as a table.
+
+    Raises
+    ------
+    DataError
+        If the data are none of these.
+    """
+    frame = as_frame(data)
+    return Table(frame, tuple(frame.columns), len(frame), frame.index)
+
+
+def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
+    """
     Take a pandas data frame, or anything that can be read as one.
 
     polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays.
@@ -51,13 +64,13 @@ def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
         If the data are none of these.
     """
     if isinstance(data, pd.DataFrame):
-        return Table(data, tuple(data.columns), len(data), data.index)
+        return data
     if isinstance(data, Mapping):
-        return as_table(_from_mapping(data))
+        return _from_mapping(data)
     if not isinstance(data, (str, bytes, np.ndarray, list, tuple, pd.Series)) and data is not None:
         frame = _from_narwhals(data)
         if frame is not None:
-            return as_table(frame)
+            return frame
     hint = ""
     if isinstance(data, np.ndarray) and data.dtype.names is None:
         hint = " An array has no column names: pandas.DataFrame(array, columns=[...]) gives it some."

@@ -36,7 +36,15 @@ from lmm.structure import Structure, structure
 from lmm.tidy import glance, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lmm.diagnostics.check import CheckReport
+    from lmm.diagnostics.influence import InfluenceResult
+    from lmm.diagnostics.pca import RandomPCA
+    from lmm.inference.bootstrap_result import BootstrapResult, Statistic
+    from lmm.inference.profile import Curves, ProfileResult
     from lmm.summary import Summary
+    from lmm.workers import Workers
 
 
 # Random effects of the tail beyond which showing a fit does not wait for the degrees of freedom of its tests.
@@ -221,7 +229,7 @@ class FittedModel:
         """
         return coef_table(self, ddf, level)
 
-    def conf_int(self, level: float = 0.95, method: str = "wald", *, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def conf_int(self, level: float = 0.95, method: str = "wald", **options: Any) -> pd.DataFrame:  # noqa: ANN401
         """
         Confidence limits.
 
@@ -229,31 +237,42 @@ class FittedModel:
         ----------
         level : float
             Confidence level.
-        method : {"wald"}
-            Limits of the fixed effects from their standard errors, as in `coef_table`.
-        ddf : str
-            Degrees of freedom of the Wald limits; see `coef_table`.
+        method : {"wald", "profile", "bootstrap"}
+            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile", "bootstrap": fixed effects
+            and variance parameters, from `profile` or `bootstrap`.
+        **options
+            For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
+            `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
+            of `bootstrap` and ``interval``, the method of its result's limits.
 
         Returns
         -------
-        DataFrame (p, 2)
-            Columns lower, upper.
+        DataFrame
+            Columns lower, upper, by parameter.
 
         Raises
         ------
         ArgumentError
-            For another method or a level outside (0, 1).
+            For another method or option, or a level outside (0, 1).
 
         Examples
         --------
         >>> import lmm
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
         >>> fit.conf_int().round(2)
                     lower   upper
-        Intercept  237.01  265.80
-        Days         7.21   13.73
+        Intercept  237.47  265.34
+        Days         7.31   13.62
+        >>> fit.conf_int(method="profile").round(2)
+                                 lower   upper
+        Intercept               237.68  265.13
+        Days                      7.36   13.58
+        Subject.Intercept        14.38   37.72
+        Subject.Days              3.80    8.75
+        Subject.Intercept.Days   -0.48    0.69
+        Residual                 22.90   28.86
         """
-        return conf_int(self, level, method, ddf)
+        return conf_int(self, level, method, options)
 
     def contrast(
         self,
@@ -630,6 +649,32 @@ class FittedModel:
         """
         return joint_covariance(self)
 
+    def random_pca(self) -> dict[str, RandomPCA]:
+        """
+        Principal components of the covariance of the random effects of each grouping factor.
+
+        In a singular fit they say which combination of effects does not vary between levels.
+
+        Returns
+        -------
+        dict of str to RandomPCA
+            By grouping factor: standard deviations relative to the residual one, shares of variance, directions.
+
+        References
+        ----------
+        Bates, D., Kliegl, R., Vasishth, S. and Baayen, H. (2015). Parsimonious mixed models. arXiv:1506.04967.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.random_pca()["Subject"].sdev
+        array([0.9669, 0.2309])
+        """
+        from lmm.diagnostics.pca import random_pca  # noqa: PLC0415 - most fits are never diagnosed
+
+        return random_pca(self)
+
     # Rows
 
     @property
@@ -645,6 +690,55 @@ class FittedModel:
     @cached_property
     def _fitted(self) -> FloatArray:
         return predicted_mean(self, fitted_rows(self, chosen_effects(self, random=True)))
+
+    def residuals(self, kind: str = "response") -> pd.Series[float]:
+        """
+        Residuals of a kind, on the index of the rows used.
+
+        Parameters
+        ----------
+        kind : {"response", "pearson", "scaled", "studentized", "marginal", "cholesky"}
+            With weights w, fitted values that include the offset, and sigma^2 V the covariance of the response:
+
+            - ``"response"``: r = y less fitted values X beta + Z b.
+            - ``"pearson"``: sqrt(w) r, of equal residual variance.
+            - ``"scaled"``: sqrt(w) r / sigma.
+            - ``"studentized"``: sqrt(w) r / (sigma sqrt(1 - h)) with leverage h, of variance 1 under the model; NaN
+              where h is 1.
+            - ``"marginal"``: y - X beta, less the offset; random effects and errors together.
+            - ``"cholesky"``: L^-1 (y - X beta) with L L' = sigma^2 V, rows in their order: independent with variance 1
+              under the model, but for the estimation of beta. Each is the standardised error of predicting a row from
+              those before it.
+
+        Returns
+        -------
+        Series (nobs,)
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+        ModelError
+            When decorrelating the rows would need more memory than the machine has.
+
+        References
+        ----------
+        Houseman, E. A., Ryan, L. M. and Coull, B. A. (2004). Cholesky residuals for assessing normal errors in a linear
+        model with correlated outcomes. Journal of the American Statistical Association 99, 383-394.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.residuals("studentized").head(3).round(4)
+        0    0.7754
+        1   -1.5437
+        2   -1.5437
+        Name: studentized, dtype: float64
+        """
+        from lmm.diagnostics.residuals import residuals  # noqa: PLC0415 - most fits are never diagnosed
+
+        return residuals(self, kind)
 
     # Data frames for other tools
 
@@ -838,27 +932,306 @@ class FittedModel:
         """
         return simulate(self, n, rng=rng, random=random, newdata=newdata)
 
-    def refit(self, y: ArrayLike) -> FittedModel:
+    def refit(self, y: ArrayLike | pd.DataFrame) -> Any:  # noqa: ANN401 - the type depends on the number of dimensions
         """
-        Fit the same model to a new response.
+        Fit the same model to a new response, or to many.
+
+        Many responses (genes, voxels, simulated data) are fitted together by the engine of the bootstrap, a small
+        model some twenty times as fast as in a loop, each to its certified optimum.
 
         Parameters
         ----------
-        y : array_like (nobs,)
-            One number for each row used.
+        y : array_like (nobs,) or (nobs, m), or DataFrame
+            One number for each row used; in a matrix, one response a column.
 
         Returns
         -------
-        FittedModel
+        FittedModel, or DataFrame (m, any)
+            For a matrix, one row a response: fixed effects, their standard errors ``std_error(...)``, variance
+            parameters, sigma, deviance (the REML criterion under REML) and whether the fit is singular. A response
+            that cannot be fitted has NaN, and a warning says why.
 
         Raises
         ------
         DataError
             When y has another length or holds anything but finite numbers.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When some of many responses could not be fitted.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> genes = fit.simulate(2000, rng=1).T
+        >>> genes.shape
+        (30, 2000)
+        >>> estimates = fit.refit(genes)
+        >>> estimates.shape
+        (2000, 7)
+        >>> list(estimates.columns)
+        ['Intercept', 'std_error(Intercept)', 'Batch', 'Residual', 'sigma', 'deviance', 'singular']
         """
+        if np.ndim(y) > 1:
+            from lmm.many import refit_many  # noqa: PLC0415 - a rare use
+
+            return refit_many(self, y)
         from lmm.fitting import refit  # noqa: PLC0415 - fitting makes models, so it is imported on use
 
         return refit(self, y)
+
+    def influence(self, by: str | None = None, *, exact: bool = False) -> InfluenceResult:
+        """
+        How much each row, or each group of rows, moves the estimates when it is left out.
+
+        Parameters
+        ----------
+        by : str, optional
+            Grouping factor whose levels are left out, all their rows at once; single rows where None.
+        exact : bool
+            Fit the model again without each unit, from cross-products less those of the unit. Otherwise one step: the
+            variance ratios theta stay as they are, beta and sigma follow exactly.
+
+        Returns
+        -------
+        InfluenceResult
+            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry a unit; with
+            ``exact=True`` the variance components too. Prints the units with the largest Cook's distances.
+
+        Raises
+        ------
+        ArgumentError
+            When ``by`` is no grouping factor of the model.
+        ModelError
+            For a model without fixed effects.
+
+        References
+        ----------
+        Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models.
+        Technometrics 34, 38-45.
+        Belsley, D. A., Kuh, E. and Welsch, R. E. (1980). Regression Diagnostics. Wiley (dfbetas, covariance ratio).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> influence = fit.influence(by="Subject", exact=True)
+        >>> influence.cooks_distance.nlargest(2).round(4)
+        309    0.1320
+        335    0.1151
+        Name: cooks_distance, dtype: float64
+        >>> influence.variance_components.loc["335"].round(1)
+        Subject.Intercept         644.9
+        Subject.Days               25.6
+        Subject.Intercept.Days     19.9
+        Residual                  685.8
+        Name: 335, dtype: float64
+        """
+        from lmm.diagnostics.influence import influence  # noqa: PLC0415 - most fits are never diagnosed
+
+        return influence(self, by, exact)
+
+    def check(self) -> CheckReport:
+        """
+        Report on what may be wrong with the fit, each line with what to do about it.
+
+        Checked are the certificate of the optimum, singular directions of the random effects, scales of the predictors,
+        outlying rows, normality of residuals and random effects (by skewness, kurtosis and Shapiro and Wilk's test),
+        homogeneity of the residual variance (Koenker's score test), collinearity (generalised variance inflation) and
+        numbers of levels.
+
+        Returns
+        -------
+        CheckReport
+            Prints as text; shows as HTML in a notebook. ``report.findings`` holds the lines, ``report.warnings`` those
+            that need attention.
+
+        References
+        ----------
+        Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics 17, 107-112.
+        Fox, J. and Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+        Association 87, 178-183.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> report = fit.check()
+        >>> print(report["outliers"].found)
+        3 of 180 rows have a studentised residual beyond 3.64, the limit for so many rows: 56 (5.53), 59 (-4.57), ...
+        >>> [finding.check for finding in report.warnings]
+        ['outliers', 'normal residuals']
+        """
+        from lmm.diagnostics.check import check  # noqa: PLC0415 - most fits are never diagnosed
+
+        return check(self)
+
+    def plot(self) -> Figure:
+        """
+        Four pictures of the fit in one figure.
+
+        Residuals against fitted values, their normal quantiles, Cook's distances by row, and normal quantiles of the
+        first random effect. `lmm.plots` has these and more, one by one.
+
+        Returns
+        -------
+        Figure
+            Of matplotlib; neither shown nor saved.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> len(fit.plot().axes)
+        4
+        """
+        from lmm.plots.panel import overview  # noqa: PLC0415 - needs matplotlib
+
+        return overview(self)
+
+    def profile(
+        self,
+        which: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.95,
+        criterion: str | None = None,
+        workers: Workers = 1,
+        progress: bool = False,
+    ) -> ProfileResult:
+        """
+        Profile likelihood of fixed effects, standard deviations and correlations, and the limits that follow.
+
+        Each parameter is held at several values and the criterion minimised over all others, with exact gradients. The
+        limits are where the likelihood ratio test of the value has the given level: roots found on the profile, not
+        read off an interpolation.
+
+        Parameters
+        ----------
+        which : str or sequence of str, optional
+            Names of the parameters, all where None: coefficients, and the variance parameters by the names
+            ``"Group"``, ``"Group.effect"`` (a standard deviation), ``"Group.effect.effect"`` (a correlation) and
+            ``"Residual"``.
+        level : float
+            Confidence level of the limits.
+        criterion : {None, "ml", "reml"}
+            What is profiled for variance parameters: the criterion of the fit, the deviance (as lme4 does for every
+            fit) or the REML criterion. Fixed effects are profiled by maximum likelihood: the restricted likelihood
+            does not contain them.
+        workers : int or callable
+            Number of processes among which the parameters are divided, or a function like ``map``.
+        progress : bool
+            Show a progress bar; needs the package tqdm.
+
+        Returns
+        -------
+        ProfileResult
+            With `conf_int`, `table`, `zeta`, `plot` and `notes`. What has been computed is kept by the model, so that
+            asking again costs nothing.
+
+        Raises
+        ------
+        ArgumentError
+            When an argument is not one of those.
+
+        Warns
+        -----
+        LMMWarning
+            When a profile has a second minimum, or one that is lower than the fit.
+
+        References
+        ----------
+        Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4.
+        Journal of Statistical Software 67(1), section 5.1.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
+        >>> fit.profile(["Days", "Subject.Intercept.Days"]).conf_int().round(3)
+                                lower   upper
+        Days                    7.359  13.576
+        Subject.Intercept.Days -0.481   0.685
+        """
+        from lmm.inference.profile import profile  # noqa: PLC0415 - most fits are not profiled
+
+        return profile(self, which, level=level, criterion=criterion, workers=workers, progress=progress)
+
+    @cached_property
+    def profile_curves(self) -> Curves:
+        """Profiles that have been computed, kept for later."""
+        from lmm.inference.profile import Curves  # noqa: PLC0415 - most fits are not profiled
+
+        return Curves(self)
+
+    # Resampling
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        rng: Seed = None,
+        kind: str = "parametric",
+        statistic: Statistic | None = None,
+        workers: Workers = 1,
+        progress: bool = False,
+    ) -> BootstrapResult:
+        """
+        Refit the model to responses that are made from it.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates.
+        rng : int or Generator, optional
+            Seed; the same seed gives the same replicates, whatever the number of workers.
+        kind : {"parametric", "residual", "cases", "wild"}
+            "parametric": new normal random effects and errors. "residual": predicted random effects and residuals,
+            centred and given their estimated variances, drawn with replacement. "cases": groups of the factor that all
+            others are nested in, drawn with replacement. "wild": the residuals y - X beta of each such group times a
+            random number of mean 0 and variance 1, which keeps unequal variances.
+        statistic : callable, optional
+            A function of a fitted model that returns a number, a sequence of numbers, a Series or a dict; it is
+            computed from each fit, in place of the estimates. Fits are then made one by one.
+        workers : int or callable
+            Number of processes, or a callable like `map` (the map of a pool, of joblib, Dask or Ray).
+        progress : bool
+            Whether to show a bar, which needs the package tqdm.
+
+        Returns
+        -------
+        BootstrapResult
+            Ctrl-C ends the bootstrap with the replicates that are done.
+
+        Raises
+        ------
+        ModelError
+            For "cases" and "wild", when the grouping factors are crossed, so that no groups are independent.
+
+        References
+        ----------
+        Davison, A. C. and Hinkley, D. V. (1997). Bootstrap Methods and their Application. Cambridge University Press.
+
+        Carpenter, J. R., Goldstein, H. and Rasbash, J. (2003). A novel bootstrap procedure for assessing the
+        relationship between class size and achievement. Applied Statistics 52, 431-443.
+
+        Modugno, L. and Giannerini, S. (2015). The wild bootstrap for multilevel models. Communications in Statistics -
+        Theory and Methods 44, 4812-4825.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> result = fit.bootstrap(1000, rng=1)
+        >>> result.estimates.shape, result.n_failed
+        ((1000, 7), 0)
+        >>> round(float(result.se()["Days"]), 1)
+        1.6
+        """
+        from lmm.inference.bootstrap import bootstrap  # noqa: PLC0415 - many fits are never resampled
+
+        return bootstrap(self, n, rng=rng, kind=kind, statistic=statistic, workers=workers, progress=progress)
 
     def structure(self) -> Structure:
         """

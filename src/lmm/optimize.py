@@ -254,7 +254,7 @@ def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> Float
         square, square_new, product = (T * T).sum(axis=0), (T_new * T_new).sum(axis=0), (T * T_new).sum(axis=0)
         shrunk = square_new < VANISHING**2 * square
         reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * square * square_new)
-        T_new[:, shrunk | reversed_] = 0.0
+        T_new[:, (shrunk | reversed_) & covariance.vanishing] = 0.0
         landed.append(covariance.from_root(T_new))
     return np.concatenate(landed)
 

@@ -15,7 +15,8 @@ sums of positive terms, so that no digits are lost when the random effects are m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -51,15 +52,27 @@ class Reduction:
     rest_BT: FloatArray  # noqa: N815
     tail: Tail | None
 
+    @cached_property
+    def divisor(self) -> FloatArray:
+        """R' of each level, lower triangular, for c = R'^-1 Z'y, shape (k, k, J)."""
+        return _divisor(self.R)
+
+    def with_response(self, cross: CrossProducts) -> Reduction:
+        """Reduction of cross-products that differ from those reduced in the last row of the border only."""
+        c_B, rest_BB, rest_BT = self.c_B.copy(), cross.A_BB.copy(), self.rest_BT.copy()
+        c_B[-1:] = solve_lower_levels(self.divisor, cross.A_B1[-1:])
+        flat = c_B.reshape(len(c_B), -1)
+        rest_BB[:-1, :-1] = self.rest_BB[:-1, :-1]
+        rest_BB[-1] -= flat @ flat[-1]
+        rest_BB[:, -1] = rest_BB[-1]
+        rest_BT[-1] = cross.A_BT[-1] if self.tail is None else cross.A_BT[-1] - self.tail.C @ flat[-1]
+        return replace(self, c_B=c_B, rest_BB=rest_BB, rest_BT=rest_BT)
+
 
 def reduce_first_block(cross: CrossProducts) -> Reduction:
     """Change the first block to orthonormal columns within its levels."""
-    lower = cholesky_levels(cross.A_11, tolerance=RANK_TOLERANCE)
-    k = len(lower)
-    R = lower.transpose(1, 0, 2).copy()
-    # A direction in which a level has no columns explains nothing.
-    pivots = lower[np.arange(k), np.arange(k)]
-    lower[np.arange(k), np.arange(k)] = np.where(pivots > 0.0, pivots, np.inf)
+    R = cholesky_levels(cross.A_11, tolerance=RANK_TOLERANCE).transpose(1, 0, 2).copy()
+    lower = _divisor(R)
     c_B = solve_lower_levels(lower, cross.A_B1)
     flat = c_B.reshape(len(c_B), -1)
     tail, rest_BT = None, cross.A_BT
@@ -68,6 +81,15 @@ def reduce_first_block(cross: CrossProducts) -> Reduction:
         tail = build_tail(cross.sizes[0], cross.sizes[1:], meetings, cross.within)
         rest_BT = cross.A_BT - (tail.C @ flat.T).T
     return Reduction(R, c_B, cross.A_BB - flat @ flat.T, rest_BT, tail)
+
+
+def _divisor(R: FloatArray) -> FloatArray:
+    """R' with infinite pivots where they are zero: a direction in which a level has no columns explains nothing."""
+    lower = R.transpose(1, 0, 2).copy()
+    diagonal = np.arange(len(lower))
+    pivots = lower[diagonal, diagonal]
+    lower[diagonal, diagonal] = np.where(pivots > 0.0, pivots, np.inf)
+    return lower
 
 
 def _orthonormal(incidence: Incidence, lower: FloatArray) -> Incidence:

@@ -31,7 +31,7 @@ def moment_start(deviance: ProfiledDeviance) -> FloatArray:
     Analysis 1, 445-456.
     """
     cross = deviance.cross
-    traces, forms = _moment_equations(cross)
+    traces, forms = moment_equations(cross)
     solution = np.linalg.lstsq(traces, forms, rcond=None)[0]
     residual = max(float(solution[-1]), 1e-2 * float(forms[-1]) / cross.n)
     sd = np.sqrt(np.clip(solution[:-1] / residual, SMALLEST**2, LARGEST**2))
@@ -43,8 +43,22 @@ def moment_start(deviance: ProfiledDeviance) -> FloatArray:
     return theta
 
 
-def _moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (c, c) and right-hand sides (c,) for the variances of all effects and the residual variance."""
+def moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
+    """
+    Expectations of the quadratic forms y' Z_c Z_c' y and y'y as combinations of variances of independent effects.
+
+    Parameters
+    ----------
+    cross : CrossProducts
+        With orthonormal columns of X and a response that is orthogonal to them.
+
+    Returns
+    -------
+    traces : ndarray (c + 1, c + 1)
+        Coefficients of the variances of all effects, block by block, and of the residual variance.
+    forms : ndarray (c + 1,)
+        The quadratic forms.
+    """
     starts = np.cumsum([0, *(k for k, _ in cross.sizes)])
     blocks = cross.by_block(cross.A_B1, cross.A_BT)
     fixed = [block[:-1] for block in blocks]

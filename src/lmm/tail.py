@@ -74,6 +74,10 @@ class Incidence:
             values[entry] = sum_by(cell_of, both[entry], len(cells))
         return Incidence(cells // width, cells % width, values)
 
+    def times(self, factor: float) -> Incidence:
+        """The same pairs of levels, with values times a number."""
+        return Incidence(self.rows, self.columns, factor * self.values)
+
 
 @dataclass(frozen=True)
 class Tail:

@@ -150,11 +150,18 @@ class TailFactor:
 
     def _squared_lengths(self, B: FloatArray) -> FloatArray:
         """Diagonal of B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
+        return np.asarray((self._half(B) ** 2).sum(axis=0))
+
+    def inner_products(self, rows: sparse.csr_array, size: int) -> FloatArray:
+        """V N V', shape (m / size, size, size), for each set V of ``size`` consecutive rows of a matrix (m, q_T)."""
+        half = self._half(rows.toarray()).T.reshape(-1, size, self.tail.n_columns)
+        return np.asarray(half @ half.transpose(0, 2, 1))
+
+    def _half(self, B: FloatArray) -> FloatArray:
+        """Columns h, shape (q_T, r), with h'h = B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
         x, y = self._forward(_scale_columns(self.tail, self.T, B).T)
-        total = (y**2).sum(axis=0)
-        for stage in self.tail.stages:
-            total += (x[stage.columns] ** 2 / self.factored[stage.diagonal][:, None]).sum(axis=0)
-        return np.asarray(total)
+        stages = self.tail.stages
+        return np.concatenate([y, *(x[s.columns] / np.sqrt(self.factored[s.diagonal])[:, None] for s in stages)])
 
     def trace_blocks(self, t: int) -> FloatArray:
         """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
@@ -163,8 +170,9 @@ class TailFactor:
         if not is_small(T):
             # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: diagonal blocks of the inverse suffice.
             within = J * np.eye(k) - self._diagonal_blocks(t, self.inverse).sum(axis=2)
-            half = lapack.dtrtrs(T.T, within, lower=0)[0]
-            return np.asarray(lapack.dtrtrs(T.T, half.T, lower=0)[0])
+            if k == 1:
+                return np.asarray(within / T[0, 0] ** 2)
+            return np.asarray(np.linalg.solve(T.T, np.linalg.solve(T.T, within).T), dtype=np.float64)
         total = self._diagonal_blocks(t, self.schur).sum(axis=2)
         start = int(self.tail.offsets[t])
         step = max(1, CHUNK // (self.tail.n_columns * k))
@@ -177,10 +185,7 @@ class TailFactor:
     def _traces(self, rows: Matrix, k: int) -> FloatArray:
         """Sums over levels of B_j Lambda Omega^-1 Lambda' B_j' for rows of B, effect by effect."""
         B = rows.toarray() if sparse.issparse(rows) else rows
-        x, y = self._forward(_scale_columns(self.tail, self.T, np.asarray(B)).T)
-        parts = [y]
-        parts.extend(x[stage.columns] / np.sqrt(self.factored[stage.diagonal])[:, None] for stage in self.tail.stages)
-        by_effect = np.concatenate(parts).reshape(-1, k, len(B) // k)
+        by_effect = self._half(np.asarray(B)).reshape(-1, k, len(B) // k)
         return np.asarray(np.einsum("xaj,xbj->ab", by_effect, by_effect))
 
     @cached_property

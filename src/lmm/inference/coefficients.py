@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,12 @@ from lmm.inference.ddf import approximation
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-INTERVALS = ("wald", "profile", "bootstrap")
+# What `conf_int` passes on, by method.
+INTERVALS = {
+    "wald": ("ddf",),
+    "profile": ("which", "scale", "criterion", "workers", "progress"),
+    "bootstrap": ("n", "rng", "kind", "interval", "workers", "progress"),
+}
 
 
 def coef_table(model: FittedModel, ddf: str, level: float) -> pd.DataFrame:
@@ -27,8 +32,21 @@ def coef_table(model: FittedModel, ddf: str, level: float) -> pd.DataFrame:
     return table.reindex(list(design.all_names))
 
 
-def conf_int(model: FittedModel, level: float, method: str, ddf: str) -> pd.DataFrame:
+def conf_int(model: FittedModel, level: float, method: str, options: dict[str, Any]) -> pd.DataFrame:
     """Confidence limits; see `FittedModel.conf_int`."""
-    if method != "wald":
+    confidence_level(level)
+    if not isinstance(method, str) or method not in INTERVALS:
         raise ArgumentError(f"method must be one of {', '.join(map(repr, INTERVALS))}; got {method!r}")
-    return coef_table(model, ddf, level)[["lower", "upper"]]
+    for name in options:
+        if name not in INTERVALS[method]:
+            raise ArgumentError(
+                f"conf_int with method={method!r} does not know {name!r}; it takes {', '.join(INTERVALS[method])}"
+            )
+    if method == "wald":
+        return coef_table(model, options.get("ddf", "satterthwaite"), level)[["lower", "upper"]]
+    if method == "profile":
+        from lmm.inference.profile import profile_conf_int  # noqa: PLC0415 - most fits are not profiled
+
+        return profile_conf_int(model, level, **options)
+    interval = options.pop("interval", "percentile")
+    return model.bootstrap(**options).conf_int(level, interval)

@@ -155,10 +155,10 @@ def contrast_table(
 def estimable(L: FloatArray, design: Design) -> BoolArray:
     """Which rows of L, shape (r, all coefficients), are estimable."""
     kept = design.kept
-    implied = L[:, kept] @ design.aliasing
-    scale = np.maximum(np.abs(L).max(axis=1, initial=0.0), np.abs(implied).max(axis=1, initial=0.0))
-    gap = np.abs(L[:, ~kept] - implied).max(axis=1, initial=0.0)
-    return np.asarray(gap <= RANK_TOLERANCE * scale)
+    gap = np.abs(L[:, ~kept] - L[:, kept] @ design.aliasing)
+    # against the terms of this very difference: the weights of other coefficients may be on another scale
+    scale = np.abs(L[:, ~kept]) + np.abs(L[:, kept]) @ np.abs(design.aliasing)
+    return np.asarray((gap <= RANK_TOLERANCE * scale).all(axis=1))
 
 
 def _require_estimable(hypothesis: Hypothesis, design: Design) -> None:

@@ -16,10 +16,11 @@ from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
-from lmm.inference.lrt import Workers, check_test, compare
+from lmm.inference.lrt import check_test, compare
 from lmm.inference.reduced import fit_quietly, fixed_terms, remaining_columns, shown, without_fixed
 from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
+from lmm.workers import Workers
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel

@@ -46,7 +46,7 @@ class Hypothesis:
     @property
     def contrasts(self) -> list[str]:
         """Each row in words, without its right-hand side."""
-        return [_in_words(row, self.names) for row in self.L]
+        return [in_words(row, self.names) for row in self.L]
 
     @property
     def equations(self) -> list[str]:
@@ -250,7 +250,7 @@ def _unknown(name: str, names: Sequence[str]) -> ArgumentError:
     return ArgumentError(f"the model has no coefficient {name!r}.{hint} Its coefficients: {', '.join(names)}")
 
 
-def _in_words(row: FloatArray, names: Sequence[str]) -> str:
+def in_words(row: FloatArray, names: Sequence[str]) -> str:
     """A combination of coefficients in words: ``"Line[1] - 2 Line[2]"``."""
     used = np.flatnonzero(row)
     parts = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,11 @@ from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import check_comparable, embed, same_fixed_part
 from lmm.inference.reduced import fit_quietly, gain
 from lmm.linalg import FloatArray
+from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-Workers = int | Callable[..., Iterable[Any]]
 
 TESTS = ("auto", "chi2", "mixture", "bootstrap")
 COLUMNS = ("n_params", "aic", "bic", "llf", "deviance", "statistic", "df", "null_distribution", "p_value")
@@ -307,10 +307,7 @@ def check_test(test: object, n_boot: object, workers: object) -> None:
     """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
     if not isinstance(test, str) or test not in TESTS:
         raise ArgumentError(f"test must be one of {', '.join(map(repr, TESTS))}; got {test!r}")
-    count, processes = whole_number(n_boot), whole_number(workers)
+    count = whole_number(n_boot)
     if count is None or count < 1:
         raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")
-    if not callable(workers) and (processes is None or processes < 1):
-        raise ArgumentError(
-            f"workers must be a number of processes, 1 or more, or a callable like map; got {workers!r}"
-        )
+    checked_workers(workers)

@@ -14,11 +14,11 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 DATA, GUIDE = "#8C8C8C", "#BFBFBF"
 
 
-def axes_or_new(ax: Axes | None) -> Axes:
-    """Give the axes to draw on: those given, or those of a new figure."""
+def axes_or_new(ax: Axes | None, *, height: float = 4.0) -> Axes:
+    """Give the axes to draw on: those given, or those of a new figure, of a height in inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
 
-    _, new = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
+    _, new = plt.subplots(figsize=(6.0, height), layout="constrained")
     return new

@@ -19,9 +19,19 @@ from lmm.linalg import FloatArray
 from lmm.standardize import Basis
 
 
-def conditional_modes(deviance: ProfiledDeviance, at: Evaluation, basis: Basis) -> list[FloatArray]:
+def conditional_modes(
+    deviance: ProfiledDeviance, at: Evaluation, basis: Basis, beta: FloatArray | None = None
+) -> list[FloatArray]:
     """
     Random effects of each grouping factor.
+
+    Parameters
+    ----------
+    deviance : ProfiledDeviance
+    at : Evaluation
+    basis : Basis
+    beta : ndarray (p,), optional
+        Fixed effects in the standardised basis; without them, the best ones at theta.
 
     Returns
     -------
@@ -29,7 +39,7 @@ def conditional_modes(deviance: ProfiledDeviance, at: Evaluation, basis: Basis) 
         In the order in which the grouping factors were given to the core.
     """
     cross = deviance.cross
-    residual = np.append(-at.beta, 1.0)
+    residual = np.append(-(at.beta if beta is None else beta), 1.0)
     modes: dict[int, FloatArray] = {}
     for t, rows in zip(cross.order, cross.by_block(at.b_1, at.b_T), strict=True):
         modes[t] = basis.scale * (basis.bases[t] @ np.tensordot(residual, rows, axes=1)).T

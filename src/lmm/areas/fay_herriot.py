@@ -1,0 +1,308 @@
+"""`lmm.fay_herriot`: small-area estimates from direct estimates with known sampling variances."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from lmm.areas.area_level import AreaLevelFit, area_level_fit, moment_variance, mse_parts
+from lmm.areas.formula import area_formula
+from lmm.arguments import one_of
+from lmm.columns import shown_labels
+from lmm.design import Design, build_design, row_argument
+from lmm.display import Table, format_column
+from lmm.errors import ArgumentError, DataError
+from lmm.fitting import fit_design
+from lmm.formula import ModelFormula
+from lmm.frames import Table as Columns
+from lmm.frames import as_frame, as_table
+from lmm.linalg import FloatArray
+from lmm.optimize import Control
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lmm.model import FittedModel
+
+METHODS = {
+    "reml": "restricted maximum likelihood",
+    "ml": "maximum likelihood",
+    "fh": "the moment equation of Fay and Herriot",
+}
+# Areas shown when a result is printed.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class FayHerriot:
+    """
+    Area-level small-area estimates, made by `lmm.fay_herriot`.
+
+    Attributes
+    ----------
+    formula : str
+    method : str
+        ``"reml"``, ``"ml"`` or ``"fh"``.
+    area_variance : float
+        Estimated variance A of the area effects, in squared units of the response.
+    params, bse : Series
+        Fixed effects and their standard errors.
+    table : DataFrame
+        By area: direct (the direct estimate), variance (of its sampling error, known), synthetic (x'beta), gamma (the
+        weight of the direct estimate), eblup, mse, cv_direct and cv_eblup (coefficients of variation, ratios).
+    mse_parts : DataFrame
+        By area: g1, g2, g3 and correction; mse = g1 + g2 + 2 g3 + correction.
+    fit : FittedModel or None
+        The fit by REML or ML; None where A comes from the moment equation.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> milk = lmm.datasets.load("milk")
+    >>> result = lmm.fay_herriot("yi ~ factor(MajorArea)", milk, variance="SD^2", area="SmallArea")
+    >>> round(result.area_variance, 5)
+    0.01855
+    >>> result.table[["direct", "gamma", "eblup"]].head(3).round(3)
+               direct  gamma  eblup
+    SmallArea
+    1           1.099  0.411  1.022
+    2           1.075  0.743  1.048
+    3           1.105  0.729  1.068
+    """
+
+    formula: str
+    method: str
+    area_variance: float
+    params: pd.Series[float]
+    bse: pd.Series[float]
+    table: pd.DataFrame
+    mse_parts: pd.DataFrame
+    fit: FittedModel | None
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """
+        Draw how each direct estimate is shrunk towards its synthetic estimate, the most precise areas first.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Axes to draw on; without it, those of a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        from lmm.plots.areas import plot_shrinkage  # noqa: PLC0415 - matplotlib is heavy
+
+        return plot_shrinkage(self.table, ax)
+
+    def __str__(self) -> str:
+        return "\n".join([*self._heading(), *(f"\n{table.text()}" for table in self._tables()), *self._notes("\n")])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        heading = "<br>".join(html.escape(line) for line in self._heading())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        return f"<p>{heading}</p>{''.join(table.html() for table in self._tables())}{notes}"
+
+    def _heading(self) -> list[str]:
+        return [
+            f"Fay-Herriot model, area variance by {METHODS[self.method]}",
+            f"Formula: {self.formula}",
+            f"Number of areas: {len(self.table)}",
+            f"Area variance: {self.area_variance:.6g}",
+        ]
+
+    def _tables(self) -> list[Table]:
+        estimates = (format_column(np.asarray(values, dtype=np.float64)) for values in (self.params, self.bse))
+        fixed = tuple(zip(map(str, self.params.index), *estimates, strict=True))
+        shown = self.table.head(SHOWN)
+        names = ("direct", "gamma", "eblup", "mse", "cv_direct", "cv_eblup")
+        columns = (format_column(shown[name].to_numpy(dtype=np.float64)) for name in names)
+        rows = tuple(zip(map(str, shown.index), *columns, strict=True))
+        title = "Areas" if len(shown) == len(self.table) else f"Areas (the first {SHOWN} of {len(self.table)})"
+        return [
+            Table("Fixed effects", ("", "Estimate", "Std. Error"), fixed, 1),
+            Table(title, ("", *names), rows, 1),
+        ]
+
+    def _notes(self, before: str = "") -> list[str]:
+        notes = []
+        if self.area_variance == 0.0:
+            notes.append(
+                "The estimated area variance is zero: the direct estimates differ from the regression no more than "
+                "their sampling variances explain, and the EBLUPs are the synthetic estimates (gamma = 0)."
+            )
+        if (self.table["mse"] < 0).any():
+            notes.append(
+                "Some estimated mean squared errors are negative, which the correction for the bias of a small area "
+                "variance can bring about; their coefficients of variation are left out. REML has no such correction."
+            )
+        return [before + note for note in notes]
+
+
+def fay_herriot(
+    formula: str,
+    data: Any,  # noqa: ANN401 - frames of any library
+    *,
+    variance: str | ArrayLike,
+    area: str | None = None,
+    method: str = "reml",
+    na_action: str = "drop",
+    contrasts: dict[str, Any] | None = None,
+) -> FayHerriot:
+    """
+    Small-area estimates by the area-level model of Fay and Herriot.
+
+    Direct estimates with known sampling variances D are shrunk towards a regression, each by its own precision:
+    y_i = x_i'beta + u_i + e_i with u_i ~ N(0, A) and e_i ~ N(0, D_i).
+
+    Parameters
+    ----------
+    formula : str
+        Direct estimate and fixed effects, ``"y ~ x"``; the random effect of the areas is added.
+    data : DataFrame
+        One row an area.
+    variance : str or array_like (n,)
+        Known sampling variances of the direct estimates: a column, an expression such as ``"SD^2"``, or numbers.
+    area : str, optional
+        Column with the names of the areas; without it, the index of the data.
+    method : {"reml", "ml", "fh"}
+        How the area variance A is estimated: REML, ML, or the moment equation of Fay and Herriot.
+    na_action, contrasts
+        As for `lmm.fit`.
+
+    Returns
+    -------
+    FayHerriot
+        Estimates in units of the response, with mean squared errors that count the estimation of beta and of A: those
+        of Prasad and Rao (1990) under REML, of Datta and Lahiri (2000) under ML, of Datta, Rao and Smith (2005) for the
+        moment equation.
+
+    Raises
+    ------
+    FormulaError
+        When the formula has random terms of its own.
+    DataError
+        When a variance is not positive, or an area has several rows.
+    ArgumentError
+        For an unknown method.
+
+    Warns
+    -----
+    SingularFitWarning
+        When the estimate of A by REML or ML is zero.
+
+    Notes
+    -----
+    Under REML and ML this is ``lmm.fit(formula + " + (1 | area)", data, weights=1 / D, sigma=1)``.
+
+    References
+    ----------
+    Fay, R. E. and Herriot, R. A. (1979). Estimates of income for small places: an application of James-Stein procedures
+    to census data. Journal of the American Statistical Association 74, 269-277.
+
+    Rao, J. N. K. and Molina, I. (2015). Small Area Estimation, 2nd edition. Wiley, chapter 6.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> milk = lmm.datasets.load("milk")
+    >>> result = lmm.fay_herriot("yi ~ factor(MajorArea)", milk, variance="SD^2", area="SmallArea", method="fh")
+    >>> result.table[["cv_direct", "cv_eblup"]].mean().round(3)
+    cv_direct    0.148
+    cv_eblup     0.109
+    dtype: float64
+    """
+    one_of("method", method, METHODS)
+    if area is not None and not isinstance(area, str):
+        raise ArgumentError(f"area must be the name of a column, or None for the index of the data; got {area!r}")
+    frame = as_frame(data)
+    group = area or "area"
+    if area is None:
+        while group in frame.columns:
+            group += "_"
+        frame = frame.assign(**{group: np.arange(len(frame))})
+    parsed = area_formula(formula, group)
+    D = _sampling_variances(variance, as_table(frame), parsed)
+    design = build_design(parsed, frame, weights=1.0 / D, na_action=na_action, sigma_fixed=True, contrasts=contrasts)
+    labels = _area_labels(design, area)
+    D = D if design.rows is None else D[design.rows]
+    y = design.y if design.offset is None else design.y - design.offset
+    fit = None
+    if method == "fh":
+        A = moment_variance(y, design.X, D)
+    else:
+        fit = fit_design(design, reml=method == "reml", sigma=1.0, start=None, control=Control())
+        A = float(fit.estimates.T[0][0, 0] ** 2)
+    found = area_level_fit(A, y, design.X, D)
+    names = list(design.names)
+    parts = pd.DataFrame(
+        np.column_stack(mse_parts(A, D, found.leverage, method)), labels, ["g1", "g2", "g3", "correction"]
+    )
+    return FayHerriot(
+        formula=formula,
+        method=method,
+        area_variance=A,
+        params=pd.Series(found.beta, index=names),
+        bse=pd.Series(np.sqrt(np.diagonal(found.cov_beta)), index=names),
+        table=_area_table(design, D, found, parts, labels),
+        mse_parts=parts,
+        fit=fit,
+    )
+
+
+def _sampling_variances(variance: str | ArrayLike, table: Columns, formula: ModelFormula) -> FloatArray:
+    """Known variances for all rows of the data; NaN where one is missing."""
+    D, _ = row_argument("variance", variance, table, formula)
+    if D is None:
+        raise ArgumentError("variance must give the known sampling variances: a column, an expression, or numbers")
+    if (D <= 0).any():
+        first = int(np.argmax(D <= 0))
+        raise DataError(
+            f"The sampling variances must be positive; row {first} (counted from 0) has {D[first]:g}. An area that is "
+            "known without error needs no model: leave it out."
+        )
+    return D
+
+
+def _area_labels(design: Design, area: str | None) -> pd.Index[Any]:
+    """Names of the areas, row by row; each must have one row."""
+    if area is None:
+        return design.index
+    term = design.terms[0]
+    labels = term.levels[term.codes].rename(area)
+    if labels.has_duplicates:
+        twice = shown_labels(labels[labels.duplicated()][:1])
+        raise DataError(
+            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate an area. For data "
+            "by unit use lmm.nested_error."
+        )
+    return labels
+
+
+def _area_table(
+    design: Design, D: FloatArray, found: AreaLevelFit, parts: pd.DataFrame, labels: pd.Index[Any]
+) -> pd.DataFrame:
+    """Estimates by area with their uncertainty, on the scale of the response."""
+    offset = 0.0 if design.offset is None else design.offset
+    eblup = found.eblup + offset
+    mse = (parts["g1"] + parts["g2"] + 2.0 * parts["g3"] + parts["correction"]).to_numpy()
+    columns = {
+        "direct": design.y,
+        "variance": D,
+        "synthetic": found.synthetic + offset,
+        "gamma": found.gamma,
+        "eblup": eblup,
+        "mse": mse,
+        "cv_direct": np.sqrt(D) / np.abs(design.y),
+        "cv_eblup": np.sqrt(np.where(mse >= 0.0, mse, np.nan)) / np.abs(eblup),
+    }
+    return pd.DataFrame(columns, index=labels)

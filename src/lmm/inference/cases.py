@@ -1,0 +1,76 @@
+"""Refits to some of the groups of the data, each as often as it was drawn: the cases bootstrap and the jackknife."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lmm.design import RandomTerm
+from lmm.errors import LMMError, LMMWarning
+from lmm.linalg import FloatArray, IntArray, triangular_factor
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+NOT_ESTIMABLE = "the fixed effects are not estimable from the groups drawn: some of their columns depend on each other"
+
+
+def refit_groups(model: FittedModel, codes: IntArray, drawn: IntArray) -> FittedModel | str:
+    """
+    Fit a model to groups of its rows.
+
+    Parameters
+    ----------
+    model : FittedModel
+    codes : ndarray (n,)
+        Group of each row; all grouping factors are nested in these groups.
+    drawn : ndarray (m,)
+        Groups, a group as often as it is to be there; its copies are groups of their own.
+
+    Returns
+    -------
+    FittedModel or str
+        Why the model cannot be fitted, where it cannot.
+    """
+    from lmm.fitting import fit_design  # noqa: PLC0415 - fitting makes models, so it is imported on use
+
+    design = model.design
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    members = np.split(order, ends[:-1])
+    rows = np.concatenate([members[group] for group in drawn])
+    copy = np.repeat(np.arange(len(drawn)), [len(members[group]) for group in drawn])
+    X = np.asfortranarray(design.X[rows])
+    weights, offset = (None if given is None else given[rows] for given in (design.weights, design.offset))
+    R, kept = triangular_factor(X if weights is None else np.sqrt(weights)[:, None] * X)
+    if not kept.all():
+        return NOT_ESTIMABLE
+    some = replace(
+        design,
+        y=design.y[rows],
+        X=X,
+        R=R,
+        terms=tuple(_drawn(term, rows, copy) for term in design.terms),
+        weights=weights,
+        offset=offset,
+        index=pd.RangeIndex(len(rows)),
+        rows=None,
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LMMWarning)
+            found = fit_design(some, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
+    except LMMError as error:
+        return str(error)
+    return found if found.converged else "the optimiser stopped before it could certify the optimum"
+
+
+def _drawn(term: RandomTerm, rows: IntArray, copy: IntArray) -> RandomTerm:
+    """A random term on the rows drawn, each copy of a group with levels of its own."""
+    _, codes = np.unique(copy * len(term.levels) + term.codes[rows], return_inverse=True)
+    columns: FloatArray = term.columns[rows]
+    return replace(term, columns=columns, codes=codes, levels=pd.RangeIndex(int(codes.max()) + 1))

@@ -1,0 +1,68 @@
+"""What a fit estimates as one row of numbers: fixed effects, variance parameters, residual standard deviation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lmm.arguments import as_numbers
+from lmm.batch.refits import Refits
+from lmm.errors import ArgumentError
+from lmm.inference.parameters import variance_parameters
+from lmm.linalg import FloatArray
+
+if TYPE_CHECKING:
+    from lmm.model import FittedModel
+
+SIGMA = "sigma"
+
+
+def estimate_names(model: FittedModel) -> tuple[str, ...]:
+    """Names of the estimates: coefficients, variance parameters, ``"sigma"`` (the last two kinds where estimated)."""
+    known = model.known_sigma is not None
+    parameters = variance_parameters(model.factors, sigma_known=known)
+    return (*model.design.names, *(parameter.name for parameter in parameters), *(() if known else (SIGMA,)))
+
+
+def estimate_values(model: FittedModel) -> FloatArray:
+    """Estimates of a fitted model, shape (m,), in the order of `estimate_names`."""
+    sigma = model.sigma
+    covariances = [sigma**2 * T @ T.T for T in model.estimates.T]
+    known = model.known_sigma is not None
+    parameters = variance_parameters(model.factors, sigma_known=known)
+    values = [parameter.value(covariances, sigma) for parameter in parameters]
+    return np.concatenate([model.estimates.beta, values, [] if known else [sigma]])
+
+
+def refit_values(model: FittedModel, refits: Refits) -> FloatArray:
+    """Estimates from several responses, shape (B, m), in the order of `estimate_names`."""
+    columns = list(refits.beta.T)
+    known = model.known_sigma is not None
+    for parameter in variance_parameters(model.factors, sigma_known=known):
+        if parameter.factor is None:
+            columns.append(refits.sigma**2)
+        else:
+            columns.append(refits.covariances[parameter.factor][:, parameter.effects[0], parameter.effects[1]])
+    if not known:
+        columns.append(refits.sigma)
+    return np.stack(columns, axis=1)
+
+
+def statistic_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
+    """Names and numbers of what a statistic returned: a number, a sequence of them, a Series or a dict."""
+    if isinstance(given, dict):
+        given = pd.Series(given)
+    names = None
+    if isinstance(given, pd.Series):
+        names = tuple(map(str, given.index))
+    values = as_numbers(given)
+    if values is None or values.ndim > 1:
+        raise ArgumentError(
+            "statistic must return a number, a sequence of numbers, a Series or a dict of numbers; it returned "
+            f"{type(given).__name__}"
+        )
+    if names is None:
+        names = ("statistic",) if values.ndim == 0 else tuple(f"statistic[{i}]" for i in range(len(values)))
+    return names, np.atleast_1d(values)

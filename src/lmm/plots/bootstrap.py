@@ -1,0 +1,81 @@
+"""Distributions of bootstrap replicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmm.errors import ArgumentError
+from lmm.linalg import FloatArray
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lmm.inference.bootstrap_result import BootstrapResult
+
+# Share of replicates with exactly the same value that is shown as a point mass.
+POINT_MASS = 0.01
+# Points of a density curve, and panels in a row.
+N_POINTS, PER_ROW = 200, 3
+
+
+def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | None) -> Axes | list[Axes]:
+    """Draw one parameter on given or new axes, or all in a new figure; see `BootstrapResult.plot`."""
+    names = list(result.original.index)
+    if parameter is not None and parameter not in names:
+        raise ArgumentError(f"there is no parameter {parameter!r}; there are {', '.join(map(repr, names))}")
+    if parameter is not None or len(names) == 1:
+        chosen = names.index(parameter) if parameter is not None else 0
+        panel = axes_or_new(ax)
+        _draw(panel, result, chosen)
+        return panel
+    if ax is not None:
+        raise ArgumentError(
+            f"one pair of axes holds one parameter; say which, of {', '.join(map(repr, names))}, or leave ax out"
+        )
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+
+    n_columns = min(PER_ROW, len(names))
+    n_rows = -(-len(names) // n_columns)
+    _, panels = plt.subplots(
+        n_rows, n_columns, figsize=(3.2 * n_columns, 2.4 * n_rows), layout="constrained", squeeze=False
+    )
+    for i, panel in enumerate(panels.ravel()):
+        if i < len(names):
+            _draw(panel, result, i)
+        else:
+            panel.set_axis_off()
+    return list(panels.ravel()[: len(names)])
+
+
+def _draw(ax: Axes, result: BootstrapResult, i: int) -> None:
+    """Histogram and density of one parameter, its estimate and its percentile limits."""
+    name = str(result.original.index[i])
+    values = result.estimates.to_numpy(dtype=np.float64)[:, i]
+    common, counts = np.unique(values, return_counts=True)
+    place = int(np.argmax(counts))
+    share = float(counts[place]) / len(values)
+    mass = share if share >= POINT_MASS and counts[place] > 1 else 0.0
+    smooth = values[values != common[place]] if mass else values
+    if len(np.unique(smooth)) > 1:
+        counted, edges = np.histogram(smooth, bins="auto")
+        ax.stairs(counted / (len(values) * np.diff(edges)), edges, fill=True, color=GUIDE)
+        grid = np.linspace(smooth.min(), smooth.max(), N_POINTS)
+        ax.plot(grid, (1.0 - mass) * _density(smooth, grid), color=BLUE)
+    if mass:
+        ax.annotate(f"{mass:.0%} at {common[place]:.3g}", (0.97, 0.95), xycoords="axes fraction", ha="right", va="top")
+    ax.axvline(float(result.original.iloc[i]), color=VERMILION)
+    for limit in result.conf_int().iloc[i]:
+        ax.axvline(float(limit), color=VERMILION, linestyle=":")
+    ax.set_xlabel(name)
+    ax.set_ylabel("density")
+
+
+def _density(values: FloatArray, grid: FloatArray) -> FloatArray:
+    """Kernel estimate of the density of the values at the points of a grid."""
+    from scipy.stats import gaussian_kde  # noqa: PLC0415 - scipy.stats takes long to import
+
+    density: FloatArray = gaussian_kde(values)(grid)
+    return density

@@ -1,0 +1,70 @@
+"""Cook's distances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmm.arguments import fitted_model, whole_number
+from lmm.diagnostics.influence import InfluenceResult
+from lmm.errors import ArgumentError
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lmm.model import FittedModel
+
+# Multiple of the mean distance beyond which a unit deserves a look, a rule of thumb.
+MULTIPLE = 3.0
+# Groups whose labels are printed under their distances.
+MOST_LABELS = 60
+
+
+def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, ax: Axes | None = None) -> Axes:
+    """
+    Cook's distance of each row, or of each group, with a line at three times their mean.
+
+    Parameters
+    ----------
+    source : FittedModel or InfluenceResult
+        A fit, for its rows; or what `FittedModel.influence` gave, for groups or exact deletions.
+    n_labels : int
+        Number of units that are named, among those beyond the line.
+    ax : Axes, optional
+        Where to draw; a new figure where None.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> ax = lmm.plots.cooks_distance(fit.influence(by="Subject"))
+    >>> ax.get_xlabel()
+    'Subject'
+    """
+    count = whole_number(n_labels)
+    if count is None or count < 0:
+        raise ArgumentError(f"n_labels must be a number of units to name, 0 or more; got {n_labels!r}")
+    influence = source if isinstance(source, InfluenceResult) else fitted_model(source).influence()
+    distance = np.asarray(influence.cooks_distance, dtype=np.float64)
+    limit = MULTIPLE * float(np.nanmean(distance))
+    beyond = distance > limit
+    place = np.arange(len(distance))
+    ax = axes_or_new(ax)
+    ax.vlines(place[~beyond], 0.0, distance[~beyond], color=BLUE, linewidth=1.2, label="within")
+    ax.vlines(place[beyond], 0.0, distance[beyond], color=VERMILION, linewidth=2.0, label="beyond")
+    ax.axhline(limit, color=GUIDE, linewidth=1.2, linestyle="--", label="3 x mean")
+    for i in np.flatnonzero(beyond)[np.argsort(-distance[beyond], kind="stable")][:count]:
+        label, tip = str(influence.cooks_distance.index[int(i)]), (float(i), float(distance[i]))
+        ax.annotate(label, tip, (3.0, 0.0), textcoords="offset points", fontsize="small", va="center")
+    ax.set(xlabel="Row" if influence.by == "row" else influence.by, ylabel="Cook's distance")
+    if influence.by != "row":
+        labels = [str(label) for label in influence.cooks_distance.index] if len(place) <= MOST_LABELS else []
+        ax.set_xticks(place[: len(labels)], labels, rotation=90, fontsize="small")
+    ax.set_ylim(bottom=0.0)
+    return ax

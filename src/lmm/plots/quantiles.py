@@ -1,0 +1,196 @@
+"""Normal quantile plots with bands simulated from the fitted model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from lmm.arguments import Seed, confidence_level, fitted_model, random_generator, whole_number
+from lmm.diagnostics.simulated import Standardized, observed, simulated
+from lmm.errors import ArgumentError
+from lmm.linalg import FloatArray
+from lmm.plots.choice import chosen_effect, chosen_factor
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lmm.model import FittedModel
+
+# Simulated responses, their seed (the same picture each time, unless the user wants another), and the band's level.
+N_SIM, SEED, LEVEL = 200, 1, 0.95
+BAND = "#DDDDDD"
+
+
+def qq_residuals(
+    model: FittedModel, *, n_sim: int = N_SIM, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
+) -> Axes:
+    """
+    Normal quantiles of studentised residuals, with a band in which each point lies where the model holds.
+
+    The band comes from responses simulated from the fitted model and fitted at the same variance ratios, so that it
+    knows how shrinkage and estimation bend the residuals. It holds point by point, not for all points together.
+
+    Parameters
+    ----------
+    model : FittedModel
+    n_sim : int
+        Number of simulated responses; 0 for no band.
+    level : float
+        Share of the simulated values within the band, at each point.
+    rng : int or Generator, optional
+        Seed.
+    ax : Axes, optional
+        Where to draw; a new figure where None.
+
+    Returns
+    -------
+    Axes
+
+    References
+    ----------
+    Atkinson, A. C. (1981). Two graphical displays for outlying and influential observations in regression. Biometrika
+    68, 13-20 (simulated envelopes).
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> lmm.plots.qq_residuals(fit).get_ylabel()
+    'Studentised residual'
+    """
+    model = fitted_model(model)
+    generator, count, level = _check(n_sim, level, rng)
+    draws = simulated(model, count, generator) if count else None
+    ax = axes_or_new(ax)
+    draw_residuals(ax, observed(model), draws, level)
+    return ax
+
+
+def qq_random_effects(
+    model: FittedModel,
+    group: str | None = None,
+    effect: str | None = None,
+    *,
+    n_sim: int = N_SIM,
+    level: float = LEVEL,
+    rng: Seed = SEED,
+    ax: Axes | None = None,
+) -> Axes | NDArray[Any]:
+    """
+    Normal quantiles of the predicted random effects, one panel an effect, with bands as in `qq_residuals`.
+
+    Each prediction is divided by its own standard deviation under the model, which is less than that of the effect
+    itself, and less for levels with few rows: predictions are shrunk. Shrinkage also pulls them towards a normal shape,
+    so a straight line is weak evidence.
+
+    Parameters
+    ----------
+    model : FittedModel
+    group, effect : str, optional
+        Grouping factor, and one of its effects: all effects of the factor where None, all effects of all factors where
+        neither is given.
+    n_sim, level, rng
+        As for `qq_residuals`.
+    ax : Axes, optional
+        Where to draw a single effect; a new figure where None.
+
+    Returns
+    -------
+    Axes, or ndarray of Axes where there are several effects
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> axes = lmm.plots.qq_random_effects(fit)
+    >>> [ax.get_title() for ax in axes]
+    ['Subject: Intercept', 'Subject: Days']
+    """
+    model = fitted_model(model)
+    generator, count, level = _check(n_sim, level, rng)
+    chosen = _effects(model, group, effect)
+    if ax is not None and len(chosen) > 1:
+        raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
+    values = observed(model)
+    draws = simulated(model, count, generator) if count else None
+    panels = [axes_or_new(ax)] if len(chosen) == 1 else _panels(len(chosen))
+    for panel, (t, a) in zip(panels, chosen, strict=True):
+        factor = model.factors[t]
+        draw_effect(panel, values, draws, level, (t, a))
+        panel.set_title(f"{factor.group}: {factor.effects[a]}")
+    panels[0].set_ylabel("Standardised prediction")
+    return panels[0] if len(chosen) == 1 else np.array(panels)
+
+
+def draw_residuals(ax: Axes, values: Standardized, draws: Standardized | None, level: float) -> None:
+    """Quantiles of studentised residuals, with a band where there are draws."""
+    _draw(ax, values.residuals[0], None if draws is None else draws.residuals, level)
+    ax.set(xlabel="Normal quantile", ylabel="Studentised residual")
+
+
+def draw_effect(
+    ax: Axes, values: Standardized, draws: Standardized | None, level: float, which: tuple[int, int]
+) -> None:
+    """Quantiles of one random effect, given by the number of its grouping factor and its position there."""
+    t, a = which
+    own = values.modes[t][0, :, a]
+    if np.isfinite(own).any():
+        _draw(ax, own, None if draws is None else draws.modes[t][:, :, a], level)
+    else:
+        ax.text(0.5, 0.5, "does not vary", ha="center", va="center", transform=ax.transAxes)
+    ax.set_xlabel("Normal quantile")
+
+
+def _check(n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
+    count = whole_number(n_sim)
+    if count is None or count < 0:
+        raise ArgumentError(f"n_sim must be a number of simulated responses, 0 for no band; got {n_sim!r}")
+    return random_generator(rng), count, confidence_level(level)
+
+
+def _effects(model: FittedModel, group: str | None, effect: str | None) -> list[tuple[int, int]]:
+    """Grouping factor and position of each effect that is drawn."""
+    if effect is not None:
+        t = chosen_factor(model, group)
+        return [(t, chosen_effect(model, t, effect))]
+    factors = range(len(model.factors)) if group is None else [chosen_factor(model, group)]
+    return [(t, a) for t in factors for a in range(len(model.factors[t].effects))]
+
+
+def _listed(model: FittedModel) -> list[tuple[str, str]]:
+    return [(factor.group, effect) for factor in model.factors for effect in factor.effects]
+
+
+def _panels(n: int) -> list[Axes]:
+    """New panels in rows of up to three."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+
+    n_columns = min(n, 3)
+    n_rows = -(-n // n_columns)
+    figure, axes = plt.subplots(
+        n_rows, n_columns, figsize=(3.2 * n_columns, 3.2 * n_rows), layout="constrained", squeeze=False
+    )
+    for spare in axes.ravel()[n:]:
+        figure.delaxes(spare)
+    return list(axes.ravel()[:n])
+
+
+def _draw(ax: Axes, values: FloatArray, draws: FloatArray | None, level: float) -> None:
+    """Points, the line of a normal with standard deviation 1, and the band; NaN are left out."""
+    known = np.isfinite(values)
+    ordered = np.sort(values[known])
+    n = len(ordered)
+    normal = ndtri((np.arange(n) + 0.5) / n)
+    outside = np.zeros(n, dtype=bool)
+    if draws is not None:
+        tail = (1.0 - level) / 2.0
+        lower, upper = np.quantile(np.sort(draws[:, known], axis=1), [tail, 1.0 - tail], axis=0)
+        ax.fill_between(normal, lower, upper, color=BAND, linewidth=0.0, zorder=1, label=f"{level:.0%} of simulations")
+        outside = (ordered < lower) | (ordered > upper)
+    ax.axline((0.0, 0.0), slope=1.0, color=GUIDE, linewidth=1.0, zorder=2)
+    ax.scatter(normal[~outside], ordered[~outside], s=14.0, color=BLUE, linewidths=0.0, zorder=3, label="inside")
+    ax.scatter(normal[outside], ordered[outside], s=20.0, color=VERMILION, marker="^", linewidths=0.0, zorder=4)
