@@ -8,61 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
-from lmm.deviance import ProfiledDeviance
+from lmm.covariance import Covariance, Stacked
+from lmm.inference.profile.criteria import alike
+from lmm.inference.profile.pinned import Pinned, parts_of
 from lmm.inference.reduced import gain
 from lmm.inference.tested import EffectsTested
-from lmm.linalg import BoolArray, FloatArray
 from lmm.optimize import find_optimum
 
 if TYPE_CHECKING:
-    from lmm.factors import GroupingFactor
     from lmm.model import FittedModel
 
 # Relative accuracy of the limits.
 ACCURACY = 1e-10
-
-
-@dataclass(frozen=True)
-class Given:
-    """
-    One random effect with a given relative standard deviation: a covariance structure without parameters.
-
-    Attributes
-    ----------
-    sd : float
-    """
-
-    sd: float
-
-    size: int = 1
-    n_theta: int = 0
-
-    @property
-    def tangents(self) -> FloatArray:
-        """No derivatives, shape (0, 1, 1)."""
-        return np.zeros((0, 1, 1))
-
-    @property
-    def vanishing(self) -> BoolArray:
-        """Columns of T that the optimiser may set to zero: none."""
-        return np.zeros(1, dtype=bool)
-
-    def factor(self, theta: FloatArray) -> FloatArray:  # noqa: ARG002 - the structure has no parameters
-        """Relative factor T, shape (1, 1)."""
-        return np.full((1, 1), self.sd)
-
-    def basis(self, R: FloatArray) -> FloatArray:
-        """No change: the standard deviation belongs to the basis it is given in."""
-        return np.eye(len(R))
-
-    def from_root(self, B: FloatArray) -> FloatArray:  # noqa: ARG002 - idem
-        """No parameters."""
-        return np.zeros(0)
-
-    def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:  # noqa: ARG002 - idem
-        """No way out: the standard deviation stays."""
-        return np.inf, np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -93,9 +50,9 @@ class RatioLikelihood:
         effect = int(np.flatnonzero(self.tested.effects)[0])
         length = float(model.basis.bases[t][effect, effect])
         covariances = list(model.deviance_function.covariances)
-        covariances[t] = _with_given(model.factors[t], Given(np.sqrt(ratio) / length), effect)
+        covariances[t] = _with_given(covariances[t], effect, np.sqrt(ratio) / length)
         original = model.deviance_function
-        deviance = ProfiledDeviance(original.cross, covariances, reml=original.reml, sigma=original.sigma)
+        deviance = alike(original, sigma=original.sigma, covariances=covariances)
         if deviance.n_theta == 0:
             value = deviance.evaluate(np.zeros(0)).value
         else:
@@ -126,11 +83,9 @@ class RatioLikelihood:
         return lower, float(np.exp(brentq(beyond, np.log(inside), high, xtol=ACCURACY)))
 
 
-def _with_given(factor: GroupingFactor, given: Given, effect: int) -> Covariance:
-    """Covariance structure of a factor with one effect's standard deviation given."""
-    parts: list[Covariance] = []
-    for part in factor.covariance.parts if isinstance(factor.covariance, Stacked) else (factor.covariance,):
-        parts.extend([Unstructured(1)] * part.size if isinstance(part, Diagonal) else [part])
+def _with_given(covariance: Covariance, effect: int, sd: float) -> Covariance:
+    """Covariance structure of a factor with the relative standard deviation of one independent effect given."""
+    parts: list[Covariance] = [*parts_of(covariance)]
     starts = np.cumsum([0, *(part.size for part in parts)])
-    parts[int(np.searchsorted(starts, effect))] = given
+    parts[int(np.searchsorted(starts, effect))] = Pinned(np.eye(1), np.ones((1, 1)), tau=np.array([sd]))
     return parts[0] if len(parts) == 1 else Stacked(tuple(parts))
