@@ -143,3 +143,9 @@ def test_decorrelating_more_than_memory_holds_is_refused(monkeypatch):
     monkeypatch.setattr("lmm.memory.total_memory", lambda: 1e3)
     with pytest.raises(lmm.ModelError, match="decorrelating residuals over 30 random effects"):
         fit.residuals("cholesky")
+
+
+@pytest.mark.parametrize("diagnostic", [leverage, cooks_distance])
+def test_only_fitted_models(diagnostic):
+    with pytest.raises(lmm.ArgumentError, match="a fitted model is expected"):
+        diagnostic("fit")

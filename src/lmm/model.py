@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from lmm.arguments import Seed
+from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
@@ -33,7 +33,7 @@ from lmm.prediction.simulate import simulate
 from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
 from lmm.structure import Structure, structure
-from lmm.tidy import glance, tidy
+from lmm.tidy import augment, glance, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -805,6 +805,28 @@ class FittedModel:
         """
         return glance(self)
 
+    def augment(self) -> pd.DataFrame:
+        """
+        Give the rows used with what the fit says of each, in the shape of broom.mixed.
+
+        Returns
+        -------
+        DataFrame (nobs, 7)
+            On the index of the rows used: the response under its own name, fitted (X beta + Z b + offset), fixed
+            (without the random effects), resid, std_resid (residuals over their standard errors, see `residuals`),
+            leverage and cooks_distance (see `influence`).
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.augment().head(2).round(3)
+            Yield    fitted   fixed   resid  std_resid  leverage  cooks_distance
+        0  1545.0  1509.893  1527.5  35.107      0.775     0.164           0.118
+        1  1440.0  1509.893  1527.5 -69.893     -1.544     0.164           0.467
+        """
+        return augment(self)
+
     # Matrices
 
     @property
@@ -974,7 +996,8 @@ class FittedModel:
         >>> list(estimates.columns)
         ['Intercept', 'std_error(Intercept)', 'Batch', 'Residual', 'sigma', 'deviance', 'singular']
         """
-        if np.ndim(y) > 1:
+        numbers = as_numbers(y)
+        if numbers is not None and numbers.ndim > 1:
             from lmm.many import refit_many  # noqa: PLC0415 - a rare use
 
             return refit_many(self, y)

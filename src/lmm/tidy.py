@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lmm.diagnostics.leverage import cooks_distance, leverage
 from lmm.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -105,3 +106,17 @@ def glance(model: FittedModel) -> pd.DataFrame:
         "converged",
     )
     return pd.DataFrame([{name: getattr(model, name) for name in names}])
+
+
+def augment(model: FittedModel) -> pd.DataFrame:
+    """One row an observation; see `FittedModel.augment`."""
+    columns = {
+        "fitted": model.fittedvalues.to_numpy(),
+        "fixed": model.predict(random=False).to_numpy(),
+        "resid": model.resid.to_numpy(),
+        "std_resid": model.residuals("studentized").to_numpy(),
+        "leverage": leverage(model).total,
+        "cooks_distance": cooks_distance(model),
+    }
+    response = pd.Series(model.design.y, index=model.design.index, name=model.design.response_name)
+    return response.to_frame().assign(**columns)

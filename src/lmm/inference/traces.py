@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from lmm.deviance import Evaluation, ProfiledDeviance
 from lmm.linalg import FloatArray, IntArray, inverse_levels
@@ -161,6 +160,8 @@ def _connected_part(tail: Tail) -> IntArray:
     """Number of the connected part of the tail to which each column belongs."""
     if not tail.stages:
         return np.zeros(tail.n_columns, dtype=np.intp)
+    from scipy.sparse import csgraph  # noqa: PLC0415 - every fit imports this module, few need it
+
     pattern = tail.symmetric(np.ones_like(tail.rest))
     return np.asarray(csgraph.connected_components(pattern, directed=False)[1], dtype=np.intp)
 

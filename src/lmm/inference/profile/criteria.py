@@ -55,10 +55,9 @@ class TiedDeviance(ProfiledDeviance):
     def evaluate(self, theta: FloatArray) -> Evaluation:
         """Value and gradient at theta, shape (m,)."""
         at = super().evaluate(theta)
-        gradient = at.gradient.copy()
         # d log sigma^2 = -2 d log tau
-        gradient[self.index] -= 2.0 * self._slope(at) / theta[self.index]
-        return replace(at, gradient=gradient)
+        at.gradient[self.index] -= 2.0 * self._slope(at) / theta[self.index]
+        return at
 
     def curvature(self, at: Evaluation) -> FloatArray:
         """

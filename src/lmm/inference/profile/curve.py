@@ -13,6 +13,7 @@ Bates, D. M. and Watts, D. G. (1988). Nonlinear Regression Analysis and Its Appl
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import insort
 from dataclasses import dataclass, field
 
@@ -93,8 +94,8 @@ class Curve:
 
     def zeta(self, point: Point) -> float:
         """Signed root of the excess."""
-        side = np.sign(point.t - self.target.estimate) if np.isfinite(self.target.estimate) else 1.0
-        return float(side * np.sqrt(max(point.excess, 0.0)))
+        root = math.sqrt(max(point.excess, 0.0))
+        return -root if point.t < self.target.estimate else root
 
     def at(self, t: float) -> Point:
         """Point at t, kept for later."""
@@ -232,11 +233,11 @@ class Curve:
     def _nodes(self, zeta: float) -> list[tuple[float, float, float]]:
         """Nearest points as (zeta, t, dt/dzeta or NaN), as many as a polynomial through them can be trusted for."""
         nodes: list[tuple[float, float, float]] = []
-        for point in sorted(self.points, key=lambda p: abs(self.zeta(p) - zeta)):
-            z = self.zeta(point)
+        placed = [(self.zeta(point), point) for point in self.points if math.isfinite(point.slope)]
+        for z, point in sorted(placed, key=lambda pair: abs(pair[0] - zeta)):
             # Points that nearly coincide would only magnify each other's rounding errors.
-            if np.isfinite(point.slope) and all(abs(z - other) > APART for other, _, _ in nodes):
-                nodes.append((z, point.t, 2.0 * z / point.slope if point.slope else np.nan))
+            if all(abs(z - other) > APART for other, _, _ in nodes):
+                nodes.append((z, point.t, 2.0 * z / point.slope if point.slope else math.nan))
         for n in range(min(NODES, len(nodes)), 1, -1):
             places = [z for z, _, _ in nodes[:n]]
             # Not farther beyond the points than they are apart.
@@ -300,8 +301,8 @@ class Curve:
 
 def _hermite(x: float, nodes: list[tuple[float, float, float]]) -> float:
     """Polynomial through nodes (place, value, derivative or NaN) at x, by divided differences."""
-    places = [place for place, _, rate in nodes for _ in range(1 + bool(np.isfinite(rate)))]
-    column = [value for _, value, rate in nodes for _ in range(1 + bool(np.isfinite(rate)))]
+    places = [place for place, _, rate in nodes for _ in range(1 + math.isfinite(rate))]
+    column = [value for _, value, rate in nodes for _ in range(1 + math.isfinite(rate))]
     rates = {place: rate for place, _, rate in nodes}
     total, product = column[0], 1.0
     for order in range(1, len(places)):
