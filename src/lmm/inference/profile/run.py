@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from lmm.inference.profile.targets import (
     Target,
 )
 from lmm.inference.workers import Workers, checked_workers, run_tasks
-from lmm.optimize import Control, find_optimum
+from lmm.optimize import find_optimum
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -46,7 +47,7 @@ class Curves:
         self._deviance = model.deviance_function
         self._optimum = model.optimum
         self._basis = model.basis
-        self._control = Control(max(TOLERANCE, model.control.tolerance), model.control.max_evaluations)
+        self._control = model.control
         self.fixed = tuple(str(name) for name in model.design.names)
         self.variance = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
         self._references: dict[bool, Reference] = {}
@@ -71,9 +72,8 @@ class Curves:
             if reml != deviance.reml:
                 deviance = alike(deviance, sigma=deviance.sigma, reml=reml)
                 optimum = find_optimum(deviance, self._optimum.theta, self._control)
-            self._references[reml] = Reference(
-                deviance, optimum.evaluation, self._basis, self._control, optimum.on_boundary
-            )
+            control = replace(self._control, tolerance=max(TOLERANCE, self._control.tolerance))
+            self._references[reml] = Reference(deviance, optimum.evaluation, self._basis, control, optimum.on_boundary)
         return self._references[reml]
 
     def _target(self, number: int, reference: Reference) -> Target:
