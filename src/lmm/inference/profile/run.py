@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from lmm.inference.profile.targets import (
     Target,
 )
 from lmm.inference.workers import Workers, checked_workers, run_tasks
-from lmm.optimize import find_optimum
+from lmm.optimize import Control, find_optimum
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -72,7 +71,7 @@ class Curves:
             if reml != deviance.reml:
                 deviance = alike(deviance, sigma=deviance.sigma, reml=reml)
                 optimum = find_optimum(deviance, self._optimum.theta, self._control)
-            control = replace(self._control, tolerance=max(TOLERANCE, self._control.tolerance))
+            control = Control(max(TOLERANCE, self._control.tolerance), self._control.max_evaluations)
             self._references[reml] = Reference(deviance, optimum.evaluation, self._basis, control, optimum.on_boundary)
         return self._references[reml]
 
