@@ -24,15 +24,14 @@ ROWS_PER_GROUP = 5
 
 METHOD = """\
 From formula and data frame in memory to the fitted model, or to 95 % profile likelihood limits of all parameters, one
-thread unless the workload says otherwise. Medians of
-{repeats} processes for each package, in turn, with a warm-up in each; a fit of {long:g} s or more is made once, without
-warm-up. Limits: {timeout:g} s and {memory:g} GiB of address space."""
+thread unless the workload says otherwise. Medians of {repeats} processes for each package, in turn, with a warm-up in
+each; a fit of {long:g} s or more is made once, without warm-up. Limits: {timeout:g} s and {memory:g} GiB of
+address space."""
 
 DETAILS = """\
 Peak memory of the process (interpreter and data included), evaluations of the objective, and the objective reached:
 deviance (ML), REML criterion, the mean square of the predictions, or the upper profile limit of the residual standard
-deviation. Lower is better for the first two; an asterisk
-marks a fit that says of itself that it has not converged."""
+deviation. Lower is better for the first two; an asterisk marks a fit that says of itself that it has not converged."""
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,14 @@ from lmm.linalg import FloatArray
 # interpolation that gives it is of the order of the square, and small there.
 CLOSE = 1e-4
 # A larger one, up to the first of these shares, needs none when one point less would change it by less than the second.
-NEAR, SAFE = 0.02, 1e-8
+NEAR, SAFE = 0.05, 1e-7
 # Points that a guess goes by, and how far apart they are in zeta.
 NODES, APART = 3, 0.2
 # Most fits for one limit; every so many of them halve the bracket, whatever the interpolation says.
 MOST_SOLVES, PATIENCE = 60, 5
 # Factor by which a step without a bracket may lengthen the distance from the estimate.
 REACH = 4.0
-# Distance in zeta of the points that a picture goes by, and one over which its slope is constant.
+# Distance in zeta of the points that a picture goes by, and one over which the slope is constant.
 SPACING, SHORT = 0.5, 1e-3
 # Excess below which a criterion counts as lower than that of the fit, and zeta as turning back.
 LOWER, BACK = 1e-6, 1e-4
@@ -228,7 +228,14 @@ class Curve:
         if len(nodes) > 1:
             return _hermite(zeta, nodes)
         z, t, rate = nodes[0]
-        return t + (zeta - z) * (rate if np.isfinite(rate) else self.target.first_step)
+        return t + (zeta - z) * (rate if math.isfinite(rate) else self._rate_at_estimate())
+
+    def _rate_at_estimate(self) -> float:
+        """Derivative of t by zeta at the estimate: from the points around it, or the rough standard error."""
+        nodes = self._nodes(0.0)
+        if len(nodes) == 1:
+            return self.target.first_step
+        return (_hermite(SHORT, nodes) - _hermite(-SHORT, nodes)) / (2.0 * SHORT)
 
     def _nodes(self, zeta: float) -> list[tuple[float, float, float]]:
         """Nearest points as (zeta, t, dt/dzeta or NaN), as many as a polynomial through them can be trusted for."""
@@ -267,7 +274,7 @@ class Curve:
         rates = PchipInterpolator(ts, zetas).derivative()(ts)
         for i, point in enumerate(points):
             if zetas[i] == 0.0 and 0 < i < len(points) - 1:
-                rates[i] = 2.0 * SHORT / (self._interpolated(SHORT) - self._interpolated(-SHORT))
+                rates[i] = 1.0 / self._rate_at_estimate()
             elif zetas[i] != 0.0 and np.isfinite(point.slope):
                 rates[i] = point.slope / (2.0 * zetas[i])
         t = np.linspace(ts[0], ts[-1], n)

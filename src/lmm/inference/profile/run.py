@@ -46,7 +46,7 @@ class Curves:
         self._deviance = model.deviance_function
         self._optimum = model.optimum
         self._basis = model.basis
-        self._control = Control(max(TOLERANCE, model.control.tolerance), model.control.max_evaluations)
+        self._control = model.control
         self.fixed = tuple(str(name) for name in model.design.names)
         self.variance = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
         self._references: dict[bool, Reference] = {}
@@ -71,9 +71,8 @@ class Curves:
             if reml != deviance.reml:
                 deviance = alike(deviance, sigma=deviance.sigma, reml=reml)
                 optimum = find_optimum(deviance, self._optimum.theta, self._control)
-            self._references[reml] = Reference(
-                deviance, optimum.evaluation, self._basis, self._control, optimum.on_boundary
-            )
+            control = Control(max(TOLERANCE, self._control.tolerance), self._control.max_evaluations)
+            self._references[reml] = Reference(deviance, optimum.evaluation, self._basis, control, optimum.on_boundary)
         return self._references[reml]
 
     def _target(self, number: int, reference: Reference) -> Target:
