@@ -236,3 +236,16 @@ def test_no_fixed_effects_prints_nothing(capfd):
     fit_quietly("Reaction ~ 0 + (Days | Subject)", frame("sleepstudy")).random_effects  # noqa: B018
     out, err = capfd.readouterr()
     assert out + err == ""
+
+
+def test_a_variance_of_zero_is_exactly_zero():
+    # Rounding errors of a Newton step must not move a column of T away from zero: pure noise, crossed factors.
+    seen = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        data = pd.DataFrame({name: rng.integers(0, k, 60) for name, k in (("g", 8), ("h", 6), ("k", 5))})
+        data["y"] = rng.normal(size=60) + rng.normal(size=8)[data["g"]]
+        theta = fit_quietly("y ~ 1 + (1 | g) + (1 | h) + (1 | k)", data).theta
+        assert not ((theta > 0.0) & (theta < 1e-8)).any()
+        seen += int((theta == 0.0).sum())
+    assert seen > 10

@@ -246,7 +246,8 @@ def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> Float
     Where a step from old to new lands: T with a non-negative diagonal and no column on its way to zero.
 
     The deviance is even in each column of T, so a column that vanishes at the optimum would only halve its way there;
-    and a column that a step reverses has passed through zero, where the certificate decides what comes next.
+    and a column that a step reverses has passed through zero, where the certificate decides what comes next. A column
+    that is zero has a slope of zero: what a step adds to it is rounding error.
     """
     landed = []
     for covariance, thetas in zip(deviance.covariances, deviance.slices, strict=True):
@@ -254,7 +255,7 @@ def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> Float
         square, square_new, product = (T * T).sum(axis=0), (T_new * T_new).sum(axis=0), (T * T_new).sum(axis=0)
         shrunk = square_new < VANISHING**2 * square
         reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * square * square_new)
-        T_new[:, (shrunk | reversed_) & covariance.vanishing] = 0.0
+        T_new[:, (shrunk | reversed_ | (square == 0.0)) & covariance.vanishing] = 0.0
         landed.append(covariance.from_root(T_new))
     return np.concatenate(landed)
 
