@@ -45,7 +45,10 @@ plot_rcparams = {"figure.max_open_warning": 0}
 html_theme = "pydata_sphinx_theme"
 html_title = "lmm"
 html_show_sourcelink = False
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "navbar_center": []}
+html_sidebars = {"index": [], "**": ["globaltoc.html"]}  # all pages under their captions, beside each
 
 
 def _describe_datasets() -> None:

@@ -27,9 +27,7 @@ new = pd.DataFrame({"Days": [10, 10], "Subject": ["308", "somebody new"]})
 print(fit.predict(new, new_levels="population", interval="prediction").round(1))
 
 print("\n5. How much is explained, and by what\n")
-print(lmm.r2(fit))
-print(lmm.icc(fit))
-print(fit.random_pca()["Subject"])
+print(lmm.r2(fit), lmm.icc(fit), fit.random_pca()["Subject"], sep="\n")
 
 print("\n6. Is the model any good?\n")
 print(fit.check())
@@ -39,13 +37,15 @@ influence = fit.influence(by="Subject", exact=True)
 print(influence)
 print(influence.variance_components.loc[["335"]].round(1).to_string())
 
-print("\n8. Do people differ in their slopes? Criteria of three models\n")
+print("\n8. Do people differ in their slopes, and do slopes go with intercepts?\n")
 terms = ["(1 | Subject)", "(Days || Subject)", "(Days | Subject)"]
-path = [lmm.fit(f"Reaction ~ Days + {term}", sleepstudy, reml=False) for term in terms]
-print(pd.DataFrame({"AIC": [m.aic for m in path], "BIC": [m.bic for m in path]}, index=terms).round(1))
+path = [lmm.fit(f"Reaction ~ Days + {term}", sleepstudy) for term in terms]
+print(lmm.lrt(*path))
 
-print("\n9. New data from the model, and the model fitted to them\n")
-print(fit.refit(fit.simulate(rng=1)[0]).params.round(2).to_string())
+print("\n9. A hypothesis, and intervals from the profile likelihood and from a thousand bootstrap replicates\n")
+print(fit.contrast("Days = 8", ddf="kenward-roger"))
+print(fit.profile())
+print(fit.bootstrap(1000, rng=1).conf_int().round(2))
 
 if len(sys.argv) > 1:
     import matplotlib.pyplot as plt

@@ -37,7 +37,7 @@ class ProfileResult:
 
     For a parameter with value v, zeta(v) = sign(v - estimate) sqrt(F(v) - F), with F the least criterion, -2 log
     likelihood (restricted or not), and F(v) the least with the parameter held at v. Where the likelihood is quadratic,
-    zeta is a straight line; limits of confidence level 1 - alpha are where |zeta| reaches the normal quantile.
+    zeta is a straight line; limits of confidence level 1 - alpha are where its size reaches the normal quantile.
 
     Attributes
     ----------
