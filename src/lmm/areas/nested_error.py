@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from lmm.areas.formula import area_formula
 from lmm.areas.unit_level import Areas, bootstrap_errors, predicted_means, sample_means, weights
-from lmm.arguments import Seed, as_numbers, random_generator, whole_number
+from lmm.arguments import Seed, as_numbers, number_of_replicates, random_generator
 from lmm.columns import shown_labels
 from lmm.design import Design
 from lmm.display import Table, format_column
@@ -172,9 +172,7 @@ def nested_error(
     --------
     See `NestedError`.
     """
-    n_samples = whole_number(n_boot)
-    if n_samples is None or n_samples < 0 or n_samples == 1:
-        raise ArgumentError(f"n_boot must be 0 (no mean squared errors) or a whole number above 1; got {n_boot!r}")
+    n_samples = number_of_replicates(n_boot, "mean squared errors")
     if not isinstance(area, str):
         raise ArgumentError(f"area must be the name of the column with the area of each unit; got {area!r}")
     generator = random_generator(rng)

@@ -98,6 +98,19 @@ class BootstrapResult:
         """Number of replicates that could not be fitted; `failures` has the reasons."""
         return len(self.failures)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know: singular replicates, failures, an interruption."""
+        notes = []
+        if self.n_singular:
+            share = self.n_singular / max(len(self.estimates), 1)
+            notes.append(f"{self.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
+        for reason, count in Counter(self.failures.values()).most_common():
+            notes.append(f"{count} replicates failed: {reason}.")
+        if self.interrupted:
+            notes.append(f"Interrupted: {self.n_requested} replicates were asked for.")
+        return notes
+
     def mean(self) -> pd.Series[float]:
         """Mean of the replicates."""
         return self._series(self._values().mean(axis=0))
@@ -310,7 +323,7 @@ class BootstrapSummary:
         title = f"{capital(result.kind)} bootstrap, {len(result.estimates)} replicates"
         cells = tuple((str(name), *row) for name, row in zip(result.original.index, rows, strict=True))
         self.table = Table(title, ("", *columns), cells, n_labels=1)
-        self.notes = _notes(result)
+        self.notes = result.notes
 
     def __str__(self) -> str:
         return "\n".join([self.table.text(), *self.notes])
@@ -320,19 +333,6 @@ class BootstrapSummary:
 
     def _repr_html_(self) -> str:
         return self.table.html() + "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-
-
-def _notes(result: BootstrapResult) -> list[str]:
-    """What a reader of the table must know."""
-    notes = []
-    if result.n_singular:
-        share = result.n_singular / max(len(result.estimates), 1)
-        notes.append(f"{result.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
-    for reason, count in Counter(result.failures.values()).most_common():
-        notes.append(f"{count} replicates failed: {reason}.")
-    if result.interrupted:
-        notes.append(f"Interrupted: {result.n_requested} replicates were asked for.")
-    return notes
 
 
 def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
