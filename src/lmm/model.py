@@ -238,8 +238,9 @@ class FittedModel:
         level : float
             Confidence level.
         method : {"wald", "profile", "bootstrap"}
-            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile", "bootstrap": fixed effects
-            and variance parameters, from `profile` or `bootstrap`.
+            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile": fixed effects, standard
+            deviations and correlations, from `profile`. "bootstrap": fixed effects, variances and covariances, as
+            `bootstrap` has them.
         **options
             For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
             `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
@@ -614,16 +615,16 @@ class FittedModel:
         Returns
         -------
         DataFrame
-            Columns group, level, effect, estimate, se, lower, upper.
+            Columns group, level, effect, estimate, std_error, lower, upper.
 
         Examples
         --------
         >>> import lmm
         >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
         >>> fit.random_effects_table().head(2).round(2)
-           group level     effect  estimate     se  lower  upper
-        0  Batch     A  Intercept    -17.61  19.59  -56.0  20.78
-        1  Batch     B  Intercept      0.39  19.59  -38.0  38.78
+           group level     effect  estimate  std_error  lower  upper
+        0  Batch     A  Intercept    -17.61      19.59  -56.0  20.78
+        1  Batch     B  Intercept      0.39      19.59  -38.0  38.78
         """
         return random_effects_table(self, level)
 
