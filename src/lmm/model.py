@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from lmm import publication
 from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
@@ -827,6 +828,31 @@ class FittedModel:
         1  1440.0  1509.893  1527.5 -69.893     -1.544     0.164           0.467
         """
         return augment(self)
+
+    # The plug-in format of maketables, see `lmm.publication`
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        return publication.coefficients(self)
+
+    def __maketables_stat__(self, key: str) -> float | int | None:
+        return publication.statistics(self).get(key)
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return publication.default_keys(self)
+
+    @property
+    def __maketables_stat_labels__(self) -> dict[str, str]:
+        return publication.labels(self)
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return self.design.response_name
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, str | None]:
+        return publication.covariance_kind(self)
 
     # Matrices
 
