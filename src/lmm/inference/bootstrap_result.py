@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.display import Table, capital, format_column
-from lmm.errors import ArgumentError, ModelError
+from lmm.errors import ModelError
 from lmm.inference.cases import refit_groups
 from lmm.inference.estimated import estimate_values, statistic_values
 from lmm.inference.resampling import top_groups
@@ -145,10 +145,8 @@ class BootstrapResult:
         """
         values = self._values(2)
         sd = values.std(axis=0, ddof=1)
-        if of == "mean":
+        if one_of("of", of, ("mean", "se")) == "mean":
             return self._series(sd / np.sqrt(len(values)))
-        if of != "se":
-            raise ArgumentError(f'of must be "mean" or "se"; got {of!r}')
         fourth = ((values - values.mean(axis=0)) ** 4).mean(axis=0)
         spread = np.sqrt(np.maximum(fourth - sd**4, 0.0) / len(values))
         return self._series(np.divide(spread, 2.0 * sd, out=np.zeros_like(sd), where=sd > 0.0))
@@ -194,8 +192,7 @@ class BootstrapResult:
         (['lower', 'upper'], 7)
         """
         tail = (1.0 - confidence_level(level)) / 2.0
-        if not isinstance(method, str) or method not in METHODS:
-            raise ArgumentError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+        one_of("method", method, METHODS)
         values, original = self._values(2), self.original.to_numpy()
         levels = np.array([tail, 1.0 - tail])
         if method == "normal":
