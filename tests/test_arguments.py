@@ -349,7 +349,7 @@ def test_unknown_interval(interval):
 
 @pytest.mark.parametrize("new_levels", ["allow", True, None, ["population"]])
 def test_unknown_treatment_of_new_levels(new_levels):
-    with pytest.raises(lmm.ArgumentError, match='new_levels must be "error" or "population"') as caught:
+    with pytest.raises(lmm.ArgumentError, match="new_levels must be one of 'error', 'population'") as caught:
         fitted("sleepstudy", reml=True).predict(new_levels=new_levels)
     assert repr(new_levels) in str(caught.value)
 

@@ -415,7 +415,7 @@ def test_limits_are_checked(result):
         result.conf_int(method="t")
     with pytest.raises(lmm.ArgumentError, match="level must be"):
         result.conf_int(95)
-    with pytest.raises(lmm.ArgumentError, match='of must be "mean" or "se"'):
+    with pytest.raises(lmm.ArgumentError, match="of must be one of 'mean', 'se'"):
         result.mcse("median")
     with pytest.raises(lmm.ModelError, match="this needs 2 replicates or more, and there are 1"):
         result.model.bootstrap(1).se()

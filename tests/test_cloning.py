@@ -242,10 +242,10 @@ def test_predictions_know_that_the_parameters_are_uncertain():
     assert list(table.columns) == list(plug_in.columns)
     assert list(table["level"]) == list(plug_in["level"])
     # the shared part of their error, that of the mean, is counted
-    assert (table["se"] > 1.2 * plug_in["se"]).all()
+    assert (table["std_error"] > 1.2 * plug_in["std_error"]).all()
     assert np.corrcoef(table["estimate"], plug_in["estimate"])[0, 1] > 0.99
     assert ((table["lower"] < table["estimate"]) & (table["estimate"] < table["upper"])).all()
-    np.testing.assert_array_equal(table["se"], result.random_effects(rng=1, n=300)["se"])
+    np.testing.assert_array_equal(table["std_error"], result.random_effects(rng=1, n=300)["std_error"])
     narrow = result.random_effects(0.5, rng=1, n=300)
     assert (narrow["upper"] - narrow["lower"] < table["upper"] - table["lower"]).all()
 
@@ -254,8 +254,8 @@ def test_predictions_of_correlated_slopes():
     table = slopes().random_effects(rng=1, n=200)
     plug_in = fitted("sleepstudy", reml=False).random_effects_table()
     assert list(table["effect"]) == list(plug_in["effect"])
-    np.testing.assert_allclose((table["estimate"] - plug_in["estimate"]) / plug_in["se"], 0.0, atol=0.5)
-    assert (table["se"] > plug_in["se"]).mean() > 0.9
+    np.testing.assert_allclose((table["estimate"] - plug_in["estimate"]) / plug_in["std_error"], 0.0, atol=0.5)
+    assert (table["std_error"] > plug_in["std_error"]).mean() > 0.9
 
 
 def test_diagnostics_of_known_draws():

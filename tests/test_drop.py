@@ -105,15 +105,56 @@ def test_marginality_and_coding_against_lme4(formula):
         assert table.loc[name, "statistic"] == pytest.approx(statistic, rel=1e-4)
 
 
-def test_f_tests_against_lmertest():
-    lamb = lmm.drop1(fitted("lamb_treatment", reml=True), "f")
-    assert lamb.to_numpy() == pytest.approx(
-        np.array([[1.1227, 4, 8.880, 0.4048], [0.0346, 2, 50.464, 0.9660]]), rel=2e-3
-    )
-    oats = lmm.drop1(fitted("oats_split", reml=True), "f")
-    assert oats.to_numpy()[:, :3] == pytest.approx(np.array([[118.0031, 1, 53], [1.4853, 2, 10]]), rel=1e-4)
+# lmerTest 3.1-3, drop1() with Satterthwaite's method: F value, NumDF, DenDF by term.
+DROP1_F = {
+    "cake": {"recipe:temperature": (1.00619797397178, 10, 209.999999999301)},
+    "lamb": {"Line": (173.336752710629, 5, 9.51688645103791), "Age": (0.0346152597629392, 2, 50.4851024109463)},
+    "lamb_age_three": {
+        "Line": (1.12271328543349, 4, 8.88025528671572),
+        "Age": (0.0346152597700229, 2, 50.4851024122951),
+    },
+    "machines": {"Machine": (41.003768435306, 2, 5.00000001548262)},
+    "machines_nested": {"Machine": (20.5760829642864, 2, 10.0000000122758)},
+    "oats_cells": {"Variety:factor(nitro)": (0.30282352941301, 6, 45.0000000043398)},
+    "orthodont_interaction": {"age:Sex": (5.11859840158464, 1, 24.9999996442707)},
+    "pig": {"num.weeks": (25271.4988702563, 1, 383.000000089772)},
+    "pig_slopes": {"num.weeks": (4552.31538133451, 1, 46.9999999446616)},
+    "sitka": {
+        "treat:time": (6.85775271569014, 1, 77.0000001269124),
+        "treat:I(time^2)": (0.326864795313686, 1, 77.0000001201236),
+    },
+    "sleepstudy": {"Days": (45.8530059068514, 1, 16.9999999742035)},
+    "sleepstudy_double_bar": {"Days": (45.0464625304454, 1, 18.1562040696484)},
+    "sleepstudy_intercept": {"Days": (169.401361269021, 1, 161.000000019529)},
+}
+
+
+@pytest.mark.parametrize("model", DROP1_F)
+def test_f_tests_against_lmertest(model):
+    if model == "lamb_age_three":
+        fit = lmm.fit("Weight ~ Line + Age + (1 | Sire)", frame("lamb"))
+    else:
+        fit = fitted(model, reml=True)
+    table = lmm.drop1(fit, "f")
+    assert list(table.index) == list(DROP1_F[model])
+    assert table.to_numpy()[:, :3] == pytest.approx(np.array(list(DROP1_F[model].values())), rel=1e-6)
+
+
+def test_f_tests_by_kenward_and_roger():
     cake = lmm.drop1(fitted("cake", reml=True), "f", ddf="kenward-roger")
+    # pbkrtest 0.5.2, KRmodcomp().
     assert cake.to_numpy() == pytest.approx(np.array([[1.0062, 10, 210, 0.4393]]), rel=1e-3)
+
+
+def test_terms_are_named_as_in_the_coefficients():
+    data = frame("cake").rename(columns={"temp": "the temp", "recipe": "the recipe"})
+    fit = lmm.fit("angle ~ `the temp` * `the recipe` + (1 | replicate)", data)
+    assert list(lmm.anova(fit).index) == ["the temp", "the recipe", "the temp:the recipe"]
+    for test in ("lrt", "f"):
+        assert lmm.drop1(fit, test).index[-1] == "the temp:the recipe"
+    assert fit.params.index[-1] == "the temp:the recipe[T.C]"
+    assert "the temp:the recipe" in str(fit.check())
+    assert "the temp:the recipe" in str(lmm.anova_estimates(fit.formula, data))
 
 
 @pytest.mark.parametrize(

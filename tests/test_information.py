@@ -243,3 +243,22 @@ def test_limits_are_symmetric_on_their_own_scales():
         for i, h in enumerate(1e-5 * np.abs(phi))
     ]
     assert correlation["sdcor_std_error"] == pytest.approx(np.sqrt(gradient @ cov @ gradient), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "sleepstudy_double_bar", "penicillin", "oats_split", "machines"])
+def test_variance_parameters_have_one_name_and_one_order(name):
+    fit = fitted(name, reml=True)
+    names = list(fit.cov_variance().index)
+    p = len(fit.params)
+    assert list(fit.information().index) == [*fit.params.index, *names]
+    assert list(fit.bootstrap(2, rng=1).estimates) == [*fit.params.index, *names, "sigma"]
+    assert [*fit.refit(fit.simulate(2, rng=1).T)][2 * p : -3] == names
+    assert list(fit.profile(names[-1]).names) == [*fit.params.index, *names]
+    table = fit.variance_components_table()
+    pd.testing.assert_frame_equal(table[fit.variance_components.columns], fit.variance_components)
+    alone = {group for group, effects in fit.random_cov.items() if len(effects) == 1}
+    labels = table[["group", "var1", "var2"]].itertuples(index=False)
+    assert [row[0] if row[0] in alone else ".".join(x for x in row if isinstance(x, str)) for row in labels] == names
+    tidy = fit.tidy("ran_pars")
+    assert list(tidy["group"]) == list(table["group"])
+    np.testing.assert_array_equal(tidy["estimate"], table["sdcor"])

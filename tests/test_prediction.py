@@ -223,12 +223,12 @@ def test_joint_covariance_names_levels_and_effects():
 def test_random_effects_table(case):
     fit, _ = case
     table = fit.random_effects_table(level=0.8)
-    assert list(table.columns) == ["group", "level", "effect", "estimate", "se", "lower", "upper"]
+    assert list(table.columns) == ["group", "level", "effect", "estimate", "std_error", "lower", "upper"]
     np.testing.assert_array_equal(table["estimate"], vector(fit))
     variance = fit.sigma**2 * np.diagonal(Dense(fit).G)
-    assert_close(table["se"] ** 2, variance)
-    np.testing.assert_allclose(table["upper"] - table["estimate"], 1.2815515655446004 * table["se"], rtol=1e-10)
-    np.testing.assert_allclose(table["estimate"] - table["lower"], 1.2815515655446004 * table["se"], rtol=1e-10)
+    assert_close(table["std_error"] ** 2, variance)
+    np.testing.assert_allclose(table["upper"] - table["estimate"], 1.2815515655446004 * table["std_error"], rtol=1e-10)
+    np.testing.assert_allclose(table["estimate"] - table["lower"], 1.2815515655446004 * table["std_error"], rtol=1e-10)
     for group, own in table.groupby("group", sort=False):
         effects = fit.random_effects[group]
         assert list(own["level"]) == [level for level in effects.index for _ in effects.columns]

@@ -1,7 +1,9 @@
 """Shares of variance and principal components of random effects."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.special import fdtri
 
 import lmm
 from conftest import fit_quietly, fitted, frame
@@ -68,6 +70,74 @@ def test_weights_count_in_the_residual_variance():
     assert parts.residual == pytest.approx(fit.sigma**2 * (1 / data["w"]).mean())
     assert parts.random["Subject"] == pytest.approx(fit.random_cov["Subject"].iloc[0, 0])
     assert parts.total == pytest.approx(parts.fixed + parts.random.sum() + parts.residual)
+
+
+# Slopes with weights, crossed factors, and a known residual standard deviation.
+BOOTSTRAPPED = {
+    "slopes": ("Reaction ~ Days + (Days | Subject)", "sleepstudy", {"weights": "w"}),
+    "independent": ("Reaction ~ Days + (Days || Subject)", "sleepstudy", {"sigma": 30.0}),
+    "crossed": ("diameter ~ 1 + (1 | plate) + (1 | sample)", "penicillin", {}),
+}
+
+
+@pytest.mark.parametrize("name", BOOTSTRAPPED)
+def test_bootstrap_shares_are_those_of_each_replicate(name):
+    formula, dataset, options = BOOTSTRAPPED[name]
+    fit = lmm.fit(formula, lmm.datasets.load(dataset).assign(w=lambda d: 1.0 + np.arange(len(d)) % 2), **options)
+
+    def shares(model):
+        r2, icc = lmm.r2(model), lmm.icc(model)
+        return [r2.marginal, r2.conditional, icc.adjusted, icc.unadjusted, *icc.by_group]
+
+    one_by_one = fit.bootstrap(20, rng=3, statistic=shares).estimates
+    found = [share(fit, n_boot=20, rng=3).bootstrap.estimates for share in (lmm.r2, lmm.icc)]
+    np.testing.assert_allclose(np.hstack(found), one_by_one, atol=1e-6)
+    assert [*found[1].columns[2:]] == [f"by_group.{group}" for group in fit.n_groups]
+
+
+def test_limits_of_a_balanced_one_way_layout():
+    """The percentiles of the variance ratio follow from those of F, as the ANOVA estimates are those of REML."""
+    fit = fitted("dyestuff", reml=True)
+    limits = lmm.icc(fit, n_boot=4000, level=0.9, rng=1).limits
+    groups, rows = 6, 5
+    ratio = lmm.icc(fit).adjusted / (1.0 - lmm.icc(fit).adjusted)
+    for level, found in zip((0.05, 0.95), limits.loc["adjusted"], strict=True):
+        F = (1.0 + rows * ratio) * fdtri(groups - 1, groups * (rows - 1), level)
+        expected = max(F - 1.0, 0.0) / (max(F - 1.0, 0.0) + rows)
+        assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_limits_on_request():
+    fit = fitted("sleepstudy", reml=True)
+    assert lmm.r2(fit).limits is None
+    assert "Limits" not in str(lmm.r2(fit))
+    r2 = lmm.r2(fit, n_boot=200, level=0.8, rng=2)
+    pd.testing.assert_frame_equal(r2.limits, lmm.r2(fit, n_boot=200, level=0.8, rng=2, workers=2).limits)
+    assert (r2.limits["lower"] < [r2.marginal, r2.conditional]).all()
+    assert (r2.limits["upper"] > [r2.marginal, r2.conditional]).all()
+    text = str(r2)
+    assert f"{r2.limits.loc['marginal', 'upper']:.4f}" in text
+    assert "80 % percentile intervals from 200 replicates" in text
+    assert "singular covariance" in r2._repr_html_()
+    assert r2.bootstrap.original["conditional"] == r2.conditional
+    # Acceleration by leaving out subjects, from the shares themselves.
+    assert set(r2.bootstrap.conf_int(method="bca").index) == {"marginal", "conditional"}
+
+
+@pytest.mark.parametrize("share", [lmm.r2, lmm.icc])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_boot": 1}, r"n_boot must be 0 \(no limits\)"),
+        ({"n_boot": 10.5}, "n_boot must be 0"),
+        ({"n_boot": 10, "level": 95}, "level must be"),
+        ({"rng": "x"}, "rng must be"),
+        ({"workers": 0}, "workers must be"),
+    ],
+)
+def test_bad_arguments(share, options, message):
+    with pytest.raises(lmm.ArgumentError, match=message):
+        share(fitted("sleepstudy", reml=True), **options)
 
 
 def test_no_random_variance():

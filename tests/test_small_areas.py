@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import lmm
+from lmm.areas import unit_level
 
 # Package sae (its source from CRAN, run on R 4.2.2 with a precision of 1e-12), mseFH: area variance, coefficients,
 # their standard errors; EBLUP and mean squared error of areas 1, 22 and 43.
@@ -194,11 +195,40 @@ def test_corn_agrees_with_sae(reml):
 
 
 def test_bootstrap_errors_agree_with_sae_within_monte_carlo_error():
-    table = corn_means(n_boot=300, rng=5).table
+    result = corn_means(n_boot=4000, rng=5)
+    table = result.table
     error = np.hypot(table["mse_error"], np.array(CORN_MSE) * np.sqrt(2 / 400))
     assert (np.abs(table["mse"] - CORN_MSE) < 3.5 * error).all()
-    again = corn_means(n_boot=300, rng=5).table
-    pd.testing.assert_frame_equal(table, again)
+    assert (result.n_boot, result.n_failed) == (4000, 0)
+    pd.testing.assert_frame_equal(table, corn_means(n_boot=4000, rng=5).table)
+
+
+def test_bootstrap_errors_are_those_of_single_refits(monkeypatch):
+    batch = corn_means(n_boot=40, rng=8).table
+    monkeypatch.setattr(lmm.batch.refits.Refitter, "batch_size", 1)
+    np.testing.assert_allclose(corn_means(n_boot=40, rng=8).table["mse"], batch["mse"], rtol=1e-6)
+
+
+def test_large_samples_are_drawn_in_parts(monkeypatch):
+    monkeypatch.setattr(unit_level, "DRAWN", 36 * 100)
+    table = corn_means(n_boot=1050, rng=5).table
+    error = np.hypot(table["mse_error"], np.array(CORN_MSE) * np.sqrt(2 / 400))
+    assert (np.abs(table["mse"] - CORN_MSE) < 3.5 * error).all()
+
+
+def test_samples_that_could_not_be_fitted_are_counted(monkeypatch):
+    def errors(fit, areas, n, rng):
+        drawn = unit_level.bootstrap_errors(fit, areas, n, rng)
+        drawn[2:] = np.nan if n == 6 else drawn[2:]
+        return drawn if n > 3 else np.full_like(drawn, np.nan)
+
+    monkeypatch.setattr(lmm.areas.nested_error, "bootstrap_errors", errors)
+    result = corn_means(n_boot=6, rng=1)
+    assert (result.n_boot, result.n_failed) == (2, 4)
+    assert np.isfinite(result.table["mse"]).all()
+    assert "could not be fitted to 4 more samples" in str(result)
+    with pytest.raises(lmm.ModelError, match="0 of 3 bootstrap samples"):
+        corn_means(n_boot=3, rng=1)
 
 
 def test_finite_population_form():

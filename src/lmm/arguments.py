@@ -56,6 +56,14 @@ def confidence_level(level: object) -> float:
     return value
 
 
+def number_of_replicates(n_boot: object, what: str) -> int:
+    """Refuse a number of bootstrap replicates that is neither 0 (without what they are for) nor above 1."""
+    count = whole_number(n_boot)
+    if count is None or count < 0 or count == 1:
+        raise ArgumentError(f"n_boot must be 0 (no {what}) or a whole number above 1; got {n_boot!r}")
+    return count
+
+
 def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
     """Refuse what is none of the names allowed."""
     names = tuple(allowed)

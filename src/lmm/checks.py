@@ -112,7 +112,7 @@ def require_finite(what: str, values: FloatArray) -> None:
 
 def check_response(formula: ModelFormula, value: Value) -> FloatArray:
     """Refuse a response that is not one varying number for each row; the result is a copy."""
-    shown = syntax.column_of(formula.response) or formula.response
+    shown = syntax.shown(formula.response)
     end = len(formula.text.split("~", 1)[0].rstrip())
     if isinstance(value, Basis):
         raise formula_error(
@@ -231,7 +231,7 @@ def _check_pair(first: RandomTerm, second: RandomTerm) -> None:
 
 def check_contrasts(contrasts: dict[str, Any], encodings: list[Encoding]) -> None:
     """Refuse contrasts for something that is no factor of the formula."""
-    factors = {syntax.column_of(name) or name for encoding in encodings for name in encoding.codings}
+    factors = {syntax.shown(name) for encoding in encodings for name in encoding.codings}
     for name in contrasts:
         if name not in factors:
             listed = shown_labels(sorted(factors)) if factors else "none"

@@ -17,7 +17,7 @@ from lmm.formula import ModelFormula, RandomPart, expand_dot
 from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
 from lmm.linalg import RANK_TOLERANCE, triangular_factor
-from lmm.syntax import canonical, column_of, columns_in
+from lmm.syntax import canonical, column_of, columns_in, shown
 from lmm.variables import Variable, read_variables
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def build_design(
     checks.check_model((X.shape[0], X.shape[1]), terms, encoding)
     design = Design(
         formula=formula,
-        response_name=column_of(formula.response) or formula.response,
+        response_name=shown(formula.response),
         y=y,
         X=X,
         R=R,

@@ -74,6 +74,11 @@ class Encoding:
     widths: dict[str, int]
     states: dict[str, State]
 
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """Names of the terms without the intercept, as they stand in the names of the columns."""
+        return tuple(map(syntax.term_name, self.terms.terms))
+
     def coding_matrix(self, term: int, expression: str) -> FloatArray:
         """Columns of a categorical expression in a term, level by level: shape (levels, columns)."""
         full = self.full[term, expression]
@@ -123,7 +128,7 @@ class Evaluated:
         return found
 
     def _with_contrasts(self, expression: str, value: Categorical) -> Categorical:
-        asked = self._contrasts.get(syntax.column_of(expression) or expression, value.contrasts)
+        asked = self._contrasts.get(syntax.shown(expression), value.contrasts)
         if asked is None and value.ordered:
             # as in R: the levels of an ordered factor are taken to be equally spaced
             asked = _formulaic.CONTRASTS["contr.poly"]()
@@ -237,7 +242,7 @@ def _blocks(
 
 def _factor_columns(expression: str, value: Value, coding: FactorCoding | None, *, full: bool) -> _Block:
     """Names and columns of one factor of a term."""
-    name = syntax.column_of(expression) or expression
+    name = syntax.shown(expression)
     if isinstance(value, np.ndarray):
         return [name], [value]
     if isinstance(value, Basis):
@@ -334,7 +339,7 @@ def _recode(expression: str, value: Categorical, levels: pd.Index[Any]) -> Categ
     position = match_levels(value.levels, levels)
     if (position < 0).any():
         raise DataError(
-            f"`{syntax.column_of(expression) or expression}` has levels that the data of the fit did not have: "
+            f"`{syntax.shown(expression)}` has levels that the data of the fit did not have: "
             f"{shown_labels(value.levels[position < 0])}. Known levels: {shown_labels(levels, 10)}."
         )
     return Categorical(np.append(position, -1)[value.codes], levels)

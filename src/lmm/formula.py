@@ -40,7 +40,7 @@ class RandomPart:
     @property
     def name(self) -> str:
         """The grouping factor as users write it: ``a``, or ``a:b`` for an interaction."""
-        return ":".join(_shown(expression) for expression in self.group)
+        return syntax.term_name(self.group)
 
 
 @dataclass(frozen=True)
@@ -348,11 +348,6 @@ def _expression(token: Token, text: str) -> str:
         ) from error
 
 
-def _shown(expression: str) -> str:
-    """Give the expression as it appears in names: a column without its backticks."""
-    return syntax.column_of(expression) or expression
-
-
 def _refuse_duplicates(random: list[tuple[RandomPart, Token, Token]], text: str) -> None:
     """Two terms that give the same effect to the same groups cannot be told apart."""
     seen: dict[tuple[frozenset[str], frozenset[str]], RandomPart] = {}
@@ -365,7 +360,7 @@ def _refuse_duplicates(random: list[tuple[RandomPart, Token, Token]], text: str)
             if key not in seen:
                 seen[key] = part
                 continue
-            what = "an intercept" if not effect else f"an effect of {':'.join(sorted(map(_shown, effect)))}"
+            what = "an intercept" if not effect else f"an effect of {syntax.term_name(sorted(effect))}"
             message = (
                 f"{seen[key].text} and {part.text} both give each {part.name} {what}: the two variances cannot be "
                 "told apart. "
@@ -486,6 +481,8 @@ class _Reader:
         try:
             terms = _formulaic.expand_terms(pieces, intercept=intercept)
         except (_formulaic.FormulaicError, RecursionError) as error:
-            reason = re.sub(r"f\d+_", lambda m: _shown(self._expressions[m.group()]), _formulaic.first_line(error))
+            reason = re.sub(
+                r"f\d+_", lambda m: syntax.shown(self._expressions[m.group()]), _formulaic.first_line(error)
+            )
             raise formula_error(f"This part cannot be read: {reason}", self._text, *span) from error
         return [tuple(self._expressions[name] for name in term) for term in terms]

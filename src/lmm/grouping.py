@@ -114,6 +114,6 @@ def _labels(occurring: NDArray[np.int64], factors: list[Categorical], expression
     for factor in reversed(factors):
         rest, code = np.divmod(rest, len(factor.levels))
         codes.append(code)
-    names = [syntax.column_of(expression) or expression for expression in expressions]
+    names = [syntax.shown(expression) for expression in expressions]
     levels: list[Any] = [factor.levels for factor in factors]
     return pd.MultiIndex(levels=levels, codes=codes[::-1], names=names, verify_integrity=False)

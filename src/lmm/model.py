@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from lmm import publication
 from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
@@ -238,8 +239,9 @@ class FittedModel:
         level : float
             Confidence level.
         method : {"wald", "profile", "bootstrap"}
-            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile", "bootstrap": fixed effects
-            and variance parameters, from `profile` or `bootstrap`.
+            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile": fixed effects, standard
+            deviations and correlations, from `profile`. "bootstrap": fixed effects, variances and covariances, as
+            `bootstrap` has them.
         **options
             For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
             `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
@@ -614,16 +616,16 @@ class FittedModel:
         Returns
         -------
         DataFrame
-            Columns group, level, effect, estimate, se, lower, upper.
+            Columns group, level, effect, estimate, std_error, lower, upper.
 
         Examples
         --------
         >>> import lmm
         >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
         >>> fit.random_effects_table().head(2).round(2)
-           group level     effect  estimate     se  lower  upper
-        0  Batch     A  Intercept    -17.61  19.59  -56.0  20.78
-        1  Batch     B  Intercept      0.39  19.59  -38.0  38.78
+           group level     effect  estimate  std_error  lower  upper
+        0  Batch     A  Intercept    -17.61      19.59  -56.0  20.78
+        1  Batch     B  Intercept      0.39      19.59  -38.0  38.78
         """
         return random_effects_table(self, level)
 
@@ -826,6 +828,31 @@ class FittedModel:
         1  1440.0  1509.893  1527.5 -69.893     -1.544     0.164           0.467
         """
         return augment(self)
+
+    # The plug-in format of maketables, see `lmm.publication`
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        return publication.coefficients(self)
+
+    def __maketables_stat__(self, key: str) -> float | int | None:
+        return publication.statistics(self).get(key)
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return publication.default_keys(self)
+
+    @property
+    def __maketables_stat_labels__(self) -> dict[str, str]:
+        return publication.labels(self)
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return self.design.response_name
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, str | None]:
+        return publication.covariance_kind(self)
 
     # Matrices
 

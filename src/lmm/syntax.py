@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["CONSTANTS", "canonical", "column_of", "columns_in", "decode", "parse", "quote"]
+__all__ = ["CONSTANTS", "canonical", "column_of", "columns_in", "decode", "parse", "quote", "shown", "term_name"]
 
 # Words that R users write for constants, and Python's own.
 CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "True": True, "False": False, "None": None}
@@ -34,6 +35,16 @@ def column_of(expression: str) -> str | None:
     if len(expression) > 1 and expression[0] == expression[-1] == "`" and expression.count("`") == 2:  # noqa: PLR2004 - one pair
         return expression[1:-1]
     return None
+
+
+def shown(expression: str) -> str:
+    """Give the expression as it stands in names: a column without its backticks."""
+    return column_of(expression) or expression
+
+
+def term_name(term: Iterable[str]) -> str:
+    """Give the name of a term: ``a``, or ``a:b`` for an interaction; empty for the intercept."""
+    return ":".join(map(shown, term))
 
 
 def quote(name: str) -> str:

@@ -86,26 +86,13 @@ def _term(var1: object, var2: object) -> str:
 
 
 def _values(model: FittedModel, level: float) -> pd.DataFrame:
-    names = {"effect": "term", "se": "std_error", "lower": "conf_low", "upper": "conf_high"}
+    names = {"effect": "term", "lower": "conf_low", "upper": "conf_high"}
     return model.random_effects_table(level).rename(columns=names).assign(effect="ran_vals")
 
 
 def glance(model: FittedModel) -> pd.DataFrame:
     """One row a model; see `FittedModel.glance`."""
-    names = (
-        "nobs",
-        "n_params",
-        "df_resid",
-        "sigma",
-        "llf",
-        "deviance",
-        "aic",
-        "bic",
-        "reml",
-        "is_singular",
-        "converged",
-    )
-    return pd.DataFrame([{name: getattr(model, name) for name in names}])
+    return pd.DataFrame([{name: getattr(model, name) for name in GLANCE}])
 
 
 def augment(model: FittedModel) -> pd.DataFrame:

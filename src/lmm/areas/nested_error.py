@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from lmm.areas.formula import area_formula
 from lmm.areas.unit_level import Areas, bootstrap_errors, predicted_means, sample_means, weights
-from lmm.arguments import Seed, as_numbers, random_generator, whole_number
+from lmm.arguments import Seed, as_numbers, number_of_replicates, random_generator
 from lmm.columns import shown_labels
 from lmm.design import Design
 from lmm.display import Table, format_column
@@ -43,7 +43,9 @@ class NestedError:
         is none), synthetic (Xbar'beta), gamma (the weight of the area's own data), eblup; with a bootstrap, mse and its
         Monte Carlo standard error mse_error.
     n_boot : int
-        Bootstrap samples.
+        Bootstrap samples that the mean squared errors come from.
+    n_failed : int
+        Further samples that the model could not be fitted to.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class NestedError:
     fit: FittedModel
     table: pd.DataFrame
     n_boot: int
+    n_failed: int = 0
 
     def __str__(self) -> str:
         return "\n".join([*self._heading(), "", self._table().text(), *(f"\n{note}" for note in self._notes())])
@@ -99,6 +102,8 @@ class NestedError:
         notes = []
         if self.n_boot:
             notes.append(f"Mean squared errors by parametric bootstrap with {self.n_boot} samples.")
+        if self.n_failed:
+            notes.append(f"The model could not be fitted to {self.n_failed} more samples.")
         if self.fit.is_singular:
             notes.append("The estimated area variance is zero: apart from the units observed, the means are synthetic.")
         return notes
@@ -112,7 +117,7 @@ def nested_error(
     population_means: Any,  # noqa: ANN401 - idem
     population_sizes: str | ArrayLike | Mapping[Any, float] | pd.Series[Any] | None = None,
     reml: bool = True,
-    n_boot: int = 200,
+    n_boot: int = 1000,
     rng: Seed = None,
     na_action: str = "drop",
     contrasts: dict[str, Any] | None = None,
@@ -167,9 +172,7 @@ def nested_error(
     --------
     See `NestedError`.
     """
-    n_samples = whole_number(n_boot)
-    if n_samples is None or n_samples < 0 or n_samples == 1:
-        raise ArgumentError(f"n_boot must be 0 (no mean squared errors) or a whole number above 1; got {n_boot!r}")
+    n_samples = number_of_replicates(n_boot, "mean squared errors")
     if not isinstance(area, str):
         raise ArgumentError(f"area must be the name of the column with the area of each unit; got {area!r}")
     generator = random_generator(rng)
@@ -180,11 +183,16 @@ def nested_error(
     means = _by_area(as_frame(population_means), area)
     areas = _areas(model, means, population_sizes)
     table = _table(model, areas, means.index, sizes_given=population_sizes is not None)
-    if n_samples:
-        squared = bootstrap_errors(model, areas, n_samples, generator) ** 2
-        table["mse"] = squared.mean(axis=0)
-        table["mse_error"] = squared.std(axis=0, ddof=1) / np.sqrt(n_samples)
-    return NestedError(formula, model, table, n_samples)
+    if not n_samples:
+        return NestedError(formula, model, table, 0)
+    squared = bootstrap_errors(model, areas, n_samples, generator) ** 2
+    squared = squared[np.isfinite(squared).all(axis=1)]
+    n_boot = len(squared)
+    if n_boot < 2:  # noqa: PLR2004 - the least that has a standard error
+        raise ModelError(f"The model could be fitted to {n_boot} of {n_samples} bootstrap samples. Use n_boot=0.")
+    table["mse"] = squared.mean(axis=0)
+    table["mse_error"] = squared.std(axis=0, ddof=1) / np.sqrt(n_boot)
+    return NestedError(formula, model, table, n_boot, n_samples - n_boot)
 
 
 def _by_area(means: pd.DataFrame, area: str) -> pd.DataFrame:

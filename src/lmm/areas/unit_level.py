@@ -20,17 +20,19 @@ of a small-area EBLUP. Journal of Statistical Computation and Simulation 78, 443
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.errors import SingularFitWarning
+from lmm.batch.refits import Refitter
 from lmm.linalg import FloatArray, IntArray, sum_by
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
+
+# Samples that are drawn at a time hold up to this many residuals.
+DRAWN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,21 @@ def weights(n: FloatArray, ratio: FloatArray) -> FloatArray:
 
 
 def bootstrap_errors(fit: FittedModel, areas: Areas, n: int, rng: np.random.Generator) -> FloatArray:
+    """Errors of the EBLUPs in n samples drawn from the fitted model, one a row; NaN where a sample was not fitted."""
+    refitter = Refitter(fit)
+    size = max(1, DRAWN // fit.nobs)
+    counts = [min(size, n - start) for start in range(0, n, size)]
+    return np.concatenate([_errors(refitter, areas, count, rng) for count in counts])
+
+
+def _errors(refitter: Refitter, areas: Areas, n: int, rng: np.random.Generator) -> FloatArray:
     """
-    Errors of the EBLUPs in samples drawn from the fitted model, shape (n, m).
+    Errors of the EBLUPs in some samples, shape (n, m).
 
     In each, area effects, residuals of the sample and the mean residual of the units not observed are drawn anew; the
     model is fitted to the sample, and its EBLUPs are compared with the means of the areas drawn.
     """
+    fit = refitter.model
     factor, design, sigma = fit.factors[0], fit.design, fit.sigma
     sigma_u, beta = sigma * float(fit.estimates.T[0][0, 0]), fit.estimates.beta
     m, J = len(areas.n), factor.n_levels
@@ -122,14 +133,7 @@ def bootstrap_errors(fit: FittedModel, areas: Areas, n: int, rng: np.random.Gene
     f = areas.fraction
     truth = areas.X_bar @ beta + u_areas + f * e_bar + (1.0 - f) * e_rest
     y_bar = areas.x_bar @ beta + np.where(areas.level >= 0, u_areas + e_bar, 0.0)
-    fitted = _refitted(fit, design.X @ beta + u[:, factor.codes] + e)
-    errors: FloatArray = predicted_means(areas, *fitted, y_bar) - truth
+    found = refitter.fit((design.X @ beta + u[:, factor.codes] + e).T)
+    ratio = found.covariances[0][:, 0, 0] / found.sigma**2
+    errors: FloatArray = predicted_means(areas, found.beta, ratio, y_bar) - truth
     return errors
-
-
-def _refitted(fit: FittedModel, responses: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Fixed effects (n, p) and variance ratios (n,) of fits to other responses (n, nobs)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SingularFitWarning)  # an area variance of zero is a draw like any other
-        fits = [fit.refit(y).estimates for y in responses]
-    return np.array([found.beta for found in fits]), np.array([found.T[0][0, 0] ** 2 for found in fits])

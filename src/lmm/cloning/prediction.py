@@ -58,7 +58,7 @@ def predicted_effects(
             "level": factor.levels.to_numpy().repeat(k),
             "effect": list(factor.effects) * factor.n_levels,
             "estimate": np.mean(centre, axis=0).ravel(),
-            "se": stacked.std(axis=0, ddof=1).ravel(),
+            "std_error": stacked.std(axis=0, ddof=1).ravel(),
             "lower": lower.ravel(),
             "upper": upper.ravel(),
         }

@@ -196,8 +196,8 @@ class DataCloning:
         Returns
         -------
         DataFrame
-            Columns group, level, effect, estimate, se, lower, upper, as in `FittedModel.random_effects_table`, whose
-            limits take the parameters as known.
+            Columns group, level, effect, estimate, std_error, lower, upper, as in `FittedModel.random_effects_table`,
+            whose limits take the parameters as known.
 
         References
         ----------

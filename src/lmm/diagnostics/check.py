@@ -332,7 +332,7 @@ def variance_inflation(model: FittedModel) -> dict[str, float]:
     for number in np.unique(assign):
         own = assign == number
         apart = sum(np.linalg.slogdet(correlation[np.ix_(part, part)])[1] for part in (own, ~own))
-        found[":".join(encoding.terms.terms[number - 1])] = float(np.exp((apart - whole) / own.sum()))
+        found[encoding.term_names[number - 1]] = float(np.exp((apart - whole) / own.sum()))
     return found
 
 

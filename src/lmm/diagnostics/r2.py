@@ -17,16 +17,22 @@ Evolution 5, 944-946.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import fitted_model
+from lmm.arguments import Seed, confidence_level, fitted_model, number_of_replicates, random_generator
 from lmm.display import Table
+from lmm.linalg import FloatArray
+from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
+    from lmm.inference.bootstrap_result import BootstrapResult
     from lmm.model import FittedModel
 
 
@@ -55,8 +61,60 @@ class VariancePartition:
         return self.fixed + float(self.random.sum()) + self.residual
 
 
-@dataclass(frozen=True)
-class R2:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Shares:
+    """
+    Shares of variance, with their bootstrap.
+
+    Attributes
+    ----------
+    variances : VariancePartition
+    level : float
+        Confidence level of the limits.
+    bootstrap : BootstrapResult or None
+        Replicates of the shares, where they were asked for: other limits, standard errors, a picture.
+    """
+
+    variances: VariancePartition
+    level: float = 0.95
+    bootstrap: BootstrapResult | None = None
+
+    @property
+    def limits(self) -> pd.DataFrame | None:
+        """Percentile limits, columns lower and upper, one row a share; None without a bootstrap."""
+        return None if self.bootstrap is None else self.bootstrap.conf_int(self.level)
+
+    def __str__(self) -> str:
+        return "\n".join([self._table().text(), *self._notes()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self._table().html() + "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+
+    def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:
+        """Title, and labels and values by the names that the shares have in the bootstrap."""
+        raise NotImplementedError
+
+    def _table(self) -> Table:
+        title, rows = self._shown()
+        limits = self.limits
+        cells = []
+        for name, (label, share) in rows.items():
+            ends = () if limits is None else tuple(limits.loc[name])
+            cells.append((label, *(f"{number:.4f}" for number in (share, *ends))))
+        return Table("", (title, "share", *(() if limits is None else ("lower", "upper"))), tuple(cells), 1)
+
+    def _notes(self) -> list[str]:
+        if self.bootstrap is None:
+            return []
+        replicates = f"{len(self.bootstrap.estimates)} replicates of the parametric bootstrap"
+        return [f"Limits: {100.0 * self.level:g} % percentile intervals from {replicates}.", *self.bootstrap.notes]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class R2(Shares):
     """
     Coefficients of determination of a mixed model.
 
@@ -67,29 +125,24 @@ class R2:
     conditional : float
         Share that fixed and random effects explain together.
     variances : VariancePartition
+    level : float
+        Confidence level of the limits.
+    bootstrap : BootstrapResult or None
+        Replicates of ``"marginal"`` and ``"conditional"``; ``limits`` has their percentile limits.
     """
 
     marginal: float
     conditional: float
-    variances: VariancePartition
 
-    def __str__(self) -> str:
-        return _table(self._title, self._rows()).text()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return _table(self._title, self._rows()).html()
-
-    _title = "Variance explained (R2)"
-
-    def _rows(self) -> list[tuple[str, float]]:
-        return [("marginal (fixed effects)", self.marginal), ("conditional (fixed and random)", self.conditional)]
+    def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:
+        return "Variance explained (R2)", {
+            "marginal": ("marginal (fixed effects)", self.marginal),
+            "conditional": ("conditional (fixed and random)", self.conditional),
+        }
 
 
-@dataclass(frozen=True)
-class ICC:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ICC(Shares):
     """
     Intraclass correlations of a mixed model.
 
@@ -102,45 +155,54 @@ class ICC:
     by_group : Series
         The adjusted share of each grouping factor; they add up to ``adjusted``.
     variances : VariancePartition
+    level : float
+        Confidence level of the limits.
+    bootstrap : BootstrapResult or None
+        Replicates of ``"adjusted"``, ``"unadjusted"`` and, for each grouping factor, ``"by_group.<name>"``; ``limits``
+        has their percentile limits.
     """
 
     adjusted: float
     unadjusted: float
     by_group: pd.Series[float]
-    variances: VariancePartition
 
-    def __str__(self) -> str:
-        return _table(self._title, self._rows()).text()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return _table(self._title, self._rows()).html()
-
-    _title = "Intraclass correlation"
-
-    def _rows(self) -> list[tuple[str, float]]:
-        rows = [("adjusted for the fixed effects", self.adjusted), ("unadjusted", self.unadjusted)]
+    def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:
+        rows = {
+            "adjusted": ("adjusted for the fixed effects", self.adjusted),
+            "unadjusted": ("unadjusted", self.unadjusted),
+        }
         if len(self.by_group) > 1:
-            rows += [(f"adjusted, {group}", float(share)) for group, share in self.by_group.items()]
-        return rows
+            rows |= {_of(str(group)): (f"adjusted, {group}", float(share)) for group, share in self.by_group.items()}
+        return "Intraclass correlation", rows
 
 
-def r2(model: FittedModel) -> R2:
+def r2(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> R2:
     """
     Marginal and conditional coefficient of determination.
 
     Parameters
     ----------
     model : FittedModel
+    n_boot : int
+        Replicates of the parametric bootstrap that limits come from; 0 for no limits.
+    level : float
+        Confidence level of the limits.
+    rng : int or Generator, optional
+        Seed; the same seed gives the same limits.
+    workers : int or callable
+        Processes of the bootstrap, or a callable like `map`. The numbers do not depend on it.
 
     Returns
     -------
     R2
         ``marginal``, the share of the variance that the fixed effects explain; ``conditional``, the share that fixed
-        and random effects explain together; ``variances``, the parts. With random slopes, the variance of the random
-        effects is its mean over the rows.
+        and random effects explain together; ``variances``, the parts; ``limits``. With random slopes, the variance of
+        the random effects is its mean over the rows.
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a fitted model, and for an argument of the wrong kind.
 
     References
     ----------
@@ -152,30 +214,49 @@ def r2(model: FittedModel) -> R2:
     Examples
     --------
     >>> import lmm
-    >>> lmm.r2(lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy")))
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> lmm.r2(fit)
     Variance explained (R2)         share
     marginal (fixed effects)       0.2787
     conditional (fixed and random) 0.7992
+    >>> lmm.r2(fit, n_boot=1000, rng=1).limits.round(1)
+                 lower  upper
+    marginal       0.1    0.4
+    conditional    0.7    0.9
     """
-    parts = variance_partition(model)
-    explained = parts.fixed + float(parts.random.sum())
-    return R2(marginal=parts.fixed / parts.total, conditional=explained / parts.total, variances=parts)
+    parts, boot = _computed(model, _r2_shares, n_boot, level, rng, workers)
+    shares = {name: float(share[0]) for name, share in _r2_shares(parts).items()}
+    return R2(**shares, variances=parts.first(), level=level, bootstrap=boot)
 
 
-def icc(model: FittedModel) -> ICC:
+def icc(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> ICC:
     """
     Intraclass correlation: the share of the random effects in the variance.
 
     Parameters
     ----------
     model : FittedModel
+    n_boot : int
+        Replicates of the parametric bootstrap that limits come from; 0 for no limits.
+    level : float
+        Confidence level of the limits.
+    rng : int or Generator, optional
+        Seed; the same seed gives the same limits.
+    workers : int or callable
+        Processes of the bootstrap, or a callable like `map`. The numbers do not depend on it.
 
     Returns
     -------
     ICC
         ``adjusted``, of the variance that the fixed effects leave; ``unadjusted``, of all of it; ``by_group``, the
-        adjusted share of each grouping factor; ``variances``, the parts. With a random intercept alone, ``adjusted`` is
-        the correlation of two rows of a group; with random slopes, a share of the mean variance of a row.
+        adjusted share of each grouping factor; ``variances``, the parts; ``limits``. With a random intercept alone,
+        ``adjusted`` is the correlation of two rows of a group; with random slopes, a share of the mean variance of a
+        row.
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a fitted model, and for an argument of the wrong kind.
 
     References
     ----------
@@ -193,33 +274,128 @@ def icc(model: FittedModel) -> ICC:
     adjusted, plate                0.1509
     adjusted, sample               0.7854
     """
-    parts = variance_partition(model)
-    left = parts.total - parts.fixed
-    shared = float(parts.random.sum())
+    parts, boot = _computed(model, _icc_shares, n_boot, level, rng, workers)
+    shares = {name: float(share[0]) for name, share in _icc_shares(parts).items()}
     return ICC(
-        adjusted=shared / left,
-        unadjusted=shared / parts.total,
-        by_group=(parts.random / left).rename("icc"),
-        variances=parts,
+        adjusted=shares["adjusted"],
+        unadjusted=shares["unadjusted"],
+        by_group=pd.Series({group: shares[_of(group)] for group in parts.random}, name="icc"),
+        variances=parts.first(),
+        level=level,
+        bootstrap=boot,
     )
 
 
-def variance_partition(model: FittedModel) -> VariancePartition:
-    """Variances of the parts of a fitted model."""
+@dataclass(frozen=True)
+class Parts:
+    """
+    Parts of the variance by B sets of estimates.
+
+    Attributes
+    ----------
+    fixed : ndarray (B,)
+    random : dict of str to ndarray (B,)
+        By grouping factor.
+    residual : ndarray (B,)
+    """
+
+    fixed: FloatArray
+    random: dict[str, FloatArray]
+    residual: FloatArray
+
+    @property
+    def shared(self) -> FloatArray:
+        """Variance of all random effects, shape (B,)."""
+        return np.asarray(sum(self.random.values()))
+
+    def first(self) -> VariancePartition:
+        """By the first set of estimates."""
+        random = pd.Series({group: float(part[0]) for group, part in self.random.items()}, name="variance")
+        return VariancePartition(float(self.fixed[0]), random, float(self.residual[0]))
+
+
+def _r2_shares(parts: Parts) -> dict[str, FloatArray]:
+    explained = parts.fixed + parts.shared
+    total = explained + parts.residual
+    return {"marginal": parts.fixed / total, "conditional": explained / total}
+
+
+def _icc_shares(parts: Parts) -> dict[str, FloatArray]:
+    left = parts.shared + parts.residual
+    by_group = {_of(group): part / left for group, part in parts.random.items()}
+    return {"adjusted": parts.shared / left, "unadjusted": parts.shared / (left + parts.fixed), **by_group}
+
+
+def _of(group: str) -> str:
+    """Name of the share of a grouping factor."""
+    return f"by_group.{group}"
+
+
+def _computed(
+    model: FittedModel,
+    shares: Callable[[Parts], dict[str, FloatArray]],
+    n_boot: int,
+    level: float,
+    rng: Seed,
+    workers: Workers,
+) -> tuple[Parts, BootstrapResult | None]:
+    """Parts of the variance of a fit, and the bootstrap of its shares where it is asked for."""
     model = fitted_model(model)
-    random = {
-        factor.group: float(((factor.columns @ T) ** 2).sum(axis=1).mean()) * model.sigma**2
-        for factor, T in zip(model.factors, model.estimates.T, strict=True)
-    }
+    count = number_of_replicates(n_boot, "limits")
+    confidence_level(level)
+    generator, workers = random_generator(rng), checked_workers(workers)
+    parts = _parts_of(model)
+    return parts, _bootstrap(model, shares, count, generator, workers) if count else None
+
+
+def _bootstrap(
+    model: FittedModel,
+    shares: Callable[[Parts], dict[str, FloatArray]],
+    n: int,
+    rng: np.random.Generator,
+    workers: Workers,
+) -> BootstrapResult:
+    """The bootstrap of the estimates with the shares that they give in their place."""
+    from lmm.inference.estimated import parameters_of  # noqa: PLC0415 - most shares are given without limits
+
+    found = model.bootstrap(n, rng=rng, workers=workers)
+    beta, covariances, sigma = parameters_of(model, found.estimates.to_numpy(dtype=np.float64))
+    values, vectors = zip(*(np.linalg.eigh(covariance) for covariance in covariances), strict=True)
+    roots = [V * np.sqrt(np.maximum(w, 0.0))[:, None, :] for w, V in zip(values, vectors, strict=True)]
+    replicates = pd.DataFrame(shares(_parts(model, beta, roots, sigma)), index=found.estimates.index)
+    statistic = partial(_shares_of, shares)
+    return replace(found, estimates=replicates, original=pd.Series(statistic(model)), statistic=statistic)
+
+
+def _shares_of(shares: Callable[[Parts], dict[str, FloatArray]], model: FittedModel) -> dict[str, float]:
+    """Shares of a fitted model by name."""
+    return {name: float(share[0]) for name, share in shares(_parts_of(model)).items()}
+
+
+def _parts_of(model: FittedModel) -> Parts:
+    """Parts of the variance by the estimates of a fitted model."""
+    own = model.estimates
+    return _parts(model, own.beta[None], [own.sigma * T[None] for T in own.T], np.array([own.sigma]))
+
+
+def _parts(model: FittedModel, beta: FloatArray, roots: list[FloatArray], sigma: FloatArray) -> Parts:
+    """
+    Parts of the variance by several sets of estimates.
+
+    Parameters
+    ----------
+    model : FittedModel
+    beta : ndarray (B, p)
+    roots : list of ndarray (B, k_t, k_t)
+        Roots of the covariance matrices of the random effects, which keep the digits of a sum that nearly cancels.
+    sigma : ndarray (B,)
+    """
+    X = model.design.X
+    centred = np.linalg.qr(X - X.mean(axis=0), mode="r") / np.sqrt(len(X) - 1)
+    random = {}
+    for factor, root in zip(model.factors, roots, strict=True):
+        spread = np.linalg.qr(factor.columns, mode="r") @ root
+        random[factor.group] = np.einsum("bij,bij->b", spread, spread) / len(X)
     weights = model.design.weights
     inverse_weights = 1.0 if weights is None else float((1.0 / weights).mean())
-    return VariancePartition(
-        fixed=float(np.var(model.design.X @ model.estimates.beta, ddof=1)),
-        random=pd.Series(random, name="variance"),
-        residual=model.sigma**2 * inverse_weights,
-    )
-
-
-def _table(title: str, rows: list[tuple[str, float]]) -> Table:
-    """Shares with four decimals."""
-    return Table("", (title, "share"), tuple((label, f"{share:.4f}") for label, share in rows), 1)
+    return Parts(((beta @ centred.T) ** 2).sum(axis=1), random, sigma**2 * inverse_weights)

@@ -10,9 +10,9 @@ from scipy import sparse
 from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.csgraph import connected_components
 
+from lmm.arguments import one_of
 from lmm.diagnostics.leverage import leverage
 from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
-from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray, IntArray
 from lmm.memory import require_memory
 
@@ -28,8 +28,7 @@ COPIES = 6
 
 def residuals(model: FittedModel, kind: str) -> pd.Series[float]:
     """Residuals on the index of the rows used; see `FittedModel.residuals`."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ArgumentError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+    one_of("kind", kind, KINDS)
     return pd.Series(_values(model, kind), index=model.design.index, name=kind)
 
 

@@ -81,7 +81,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
         _warn_of(empty)
     else:
         hypotheses = sequential_hypotheses(fit.design, marginal=TYPES[type] == 2)  # noqa: PLR2004 - the type's name
-    names = [":".join(term) for term in fit.design.fixed_encoding.terms.terms]
+    names = fit.design.fixed_encoding.term_names
     rows = []
     for L in hypotheses:
         independent = _independent_rows(L)
@@ -92,7 +92,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
         mean_sq = F.unscaled * fit.sigma**2
         rows.append((mean_sq * F.num_df, mean_sq, F.num_df, F.den_df, F.statistic, F.p_value))
     columns = ["sum_sq", "mean_sq", "num_df", "den_df", "statistic", "p_value"]
-    return pd.DataFrame(rows, index=pd.Index(names, dtype=object), columns=columns, dtype=np.float64)
+    return pd.DataFrame(rows, index=pd.Index(list(names), dtype=object), columns=columns, dtype=np.float64)
 
 
 def _independent_rows(L: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, one_of, random_generator, whole_number
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
@@ -179,8 +179,7 @@ def bootstrap(
     count = whole_number(n)
     if count is None or count < 1:
         raise ArgumentError(f"n must be the number of replicates, a whole number, 1 or more; got {n!r}")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ArgumentError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+    one_of("kind", kind, KINDS)
     if statistic is not None and not callable(statistic):
         raise ArgumentError(f"statistic must be a function of a fitted model; got {statistic!r}")
     workers = checked_workers(workers)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.display import Table, capital, format_column
-from lmm.errors import ArgumentError, ModelError
+from lmm.errors import ModelError
 from lmm.inference.cases import refit_groups
 from lmm.inference.estimated import estimate_values, statistic_values
 from lmm.inference.resampling import top_groups
@@ -98,6 +98,19 @@ class BootstrapResult:
         """Number of replicates that could not be fitted; `failures` has the reasons."""
         return len(self.failures)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know: singular replicates, failures, an interruption."""
+        notes = []
+        if self.n_singular:
+            share = self.n_singular / max(len(self.estimates), 1)
+            notes.append(f"{self.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
+        for reason, count in Counter(self.failures.values()).most_common():
+            notes.append(f"{count} replicates failed: {reason}.")
+        if self.interrupted:
+            notes.append(f"Interrupted: {self.n_requested} replicates were asked for.")
+        return notes
+
     def mean(self) -> pd.Series[float]:
         """Mean of the replicates."""
         return self._series(self._values().mean(axis=0))
@@ -132,10 +145,8 @@ class BootstrapResult:
         """
         values = self._values(2)
         sd = values.std(axis=0, ddof=1)
-        if of == "mean":
+        if one_of("of", of, ("mean", "se")) == "mean":
             return self._series(sd / np.sqrt(len(values)))
-        if of != "se":
-            raise ArgumentError(f'of must be "mean" or "se"; got {of!r}')
         fourth = ((values - values.mean(axis=0)) ** 4).mean(axis=0)
         spread = np.sqrt(np.maximum(fourth - sd**4, 0.0) / len(values))
         return self._series(np.divide(spread, 2.0 * sd, out=np.zeros_like(sd), where=sd > 0.0))
@@ -181,8 +192,7 @@ class BootstrapResult:
         (['lower', 'upper'], 7)
         """
         tail = (1.0 - confidence_level(level)) / 2.0
-        if not isinstance(method, str) or method not in METHODS:
-            raise ArgumentError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+        one_of("method", method, METHODS)
         values, original = self._values(2), self.original.to_numpy()
         levels = np.array([tail, 1.0 - tail])
         if method == "normal":
@@ -310,7 +320,7 @@ class BootstrapSummary:
         title = f"{capital(result.kind)} bootstrap, {len(result.estimates)} replicates"
         cells = tuple((str(name), *row) for name, row in zip(result.original.index, rows, strict=True))
         self.table = Table(title, ("", *columns), cells, n_labels=1)
-        self.notes = _notes(result)
+        self.notes = result.notes
 
     def __str__(self) -> str:
         return "\n".join([self.table.text(), *self.notes])
@@ -320,19 +330,6 @@ class BootstrapSummary:
 
     def _repr_html_(self) -> str:
         return self.table.html() + "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-
-
-def _notes(result: BootstrapResult) -> list[str]:
-    """What a reader of the table must know."""
-    notes = []
-    if result.n_singular:
-        share = result.n_singular / max(len(result.estimates), 1)
-        notes.append(f"{result.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
-    for reason, count in Counter(result.failures.values()).most_common():
-        notes.append(f"{count} replicates failed: {reason}.")
-    if result.interrupted:
-        notes.append(f"Interrupted: {result.n_requested} replicates were asked for.")
-    return notes
 
 
 def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError
 from lmm.inference.contrasts import contrast_table
 from lmm.inference.ddf import approximation
@@ -35,8 +35,7 @@ def coef_table(model: FittedModel, ddf: str, level: float) -> pd.DataFrame:
 def conf_int(model: FittedModel, level: float, method: str, options: dict[str, Any]) -> pd.DataFrame:
     """Confidence limits; see `FittedModel.conf_int`."""
     confidence_level(level)
-    if not isinstance(method, str) or method not in INTERVALS:
-        raise ArgumentError(f"method must be one of {', '.join(map(repr, INTERVALS))}; got {method!r}")
+    one_of("method", method, INTERVALS)
     for name in options:
         if name not in INTERVALS[method]:
             raise ArgumentError(

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lmm.arguments import one_of
 from lmm.errors import ArgumentError
 from lmm.inference.forms import fixed_products, quadratic_forms
 from lmm.linalg import FloatArray
@@ -175,8 +176,7 @@ def approximation(model: FittedModel, ddf: object) -> Approximation:
     ArgumentError
         For another name, and for Kenward-Roger on a maximum likelihood fit.
     """
-    if not isinstance(ddf, str) or ddf not in METHODS:
-        raise ArgumentError(f"ddf must be one of {', '.join(map(repr, METHODS))}; got {ddf!r}")
+    one_of("ddf", ddf, METHODS)
     if ddf == "normal":
         return Constant(model.estimates.cov_beta, np.inf)
     if ddf == "residual":

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import null_space
 
 from lmm.arguments import Seed, random_generator
 from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
-from lmm.inference.contrasts import f_test
-from lmm.inference.ddf import approximation
+from lmm.inference.anova import anova
 from lmm.inference.lrt import check_test, compare
-from lmm.inference.reduced import fit_quietly, fixed_terms, remaining_columns, shown, without_fixed
+from lmm.inference.reduced import fit_quietly, remaining_columns, without_fixed
 from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
+from lmm.syntax import term_name
 from lmm.workers import Workers
 
 if TYPE_CHECKING:
@@ -106,7 +105,9 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     fit : FittedModel
     test : {"lrt", "f"}
         Likelihood-ratio tests of ML fits, a REML fit being fitted again by ML, as restricted likelihoods with different
-        fixed effects are not comparable; or F tests of the term's coefficients in the fit as it is.
+        fixed effects are not comparable; or the F tests of type II of `anova` in the fit as it is, that all
+        coefficients of the term are zero. The two ask the same, but where a factor carries the mean, as ``a`` in
+        ``a + b - 1``: without it the likelihood ratio leaves the mean to ``b``, and F tests that all means are zero.
     ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
         Denominator degrees of freedom of the F tests; see `FittedModel.coef_table`.
 
@@ -139,7 +140,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     if not names:
         raise ArgumentError(f"{fit.formula!r} has no fixed term but the intercept: there is nothing to drop")
     if test == "f":
-        return _f_tests(fit, names, ddf)
+        return anova(fit, 2, ddf).loc[list(names), ["statistic", "num_df", "den_df", "p_value"]]
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
     rows = [_own(full)]
     for name in names:
@@ -206,7 +207,7 @@ def _removable(term: RandomTerm) -> list[tuple[str, list[int]]]:
             continue
         if number and any(set(expressions[number]) < other for other in others):
             continue
-        removable.append((shown(expressions[number]) or "1", [int(i) for i in np.flatnonzero(assign == number)]))
+        removable.append((term_name(expressions[number]) or "1", [int(i) for i in np.flatnonzero(assign == number)]))
     return removable
 
 
@@ -216,17 +217,7 @@ def _droppable(design: Design) -> tuple[str, ...]:
     p = design.X.shape[1]
     return tuple(
         name
-        for name, term in zip(fixed_terms(design.fixed_encoding), expressions, strict=True)
+        for name, term in zip(design.fixed_encoding.term_names, expressions, strict=True)
         if not any(set(term) < set(other) for other in expressions)
         and np.linalg.matrix_rank(remaining_columns(design, (name,)), RANK_TOLERANCE) < p
     )
-
-
-def _f_tests(fit: FittedModel, names: Sequence[str], ddf: str) -> pd.DataFrame:
-    """F tests that the mean lies in the columns that remain without a term."""
-    method = approximation(fit, ddf)
-    rows = []
-    for name in names:
-        F = f_test(fit, null_space(remaining_columns(fit.design, (name,)).T).T, method)
-        rows.append((F.statistic, F.num_df, F.den_df, F.p_value))
-    return pd.DataFrame(rows, columns=["statistic", "num_df", "den_df", "p_value"], index=list(names))

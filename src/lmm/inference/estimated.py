@@ -50,6 +50,27 @@ def refit_values(model: FittedModel, refits: Refits) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
+def parameters_of(model: FittedModel, values: FloatArray) -> tuple[FloatArray, list[FloatArray], FloatArray]:
+    """
+    Fixed effects (B, p), covariance matrices (B, k_t, k_t) and sigma (B,) from estimates.
+
+    Parameters
+    ----------
+    model : FittedModel
+    values : ndarray (B, m)
+        In the order of `estimate_names`.
+    """
+    p, known = len(model.estimates.beta), model.known_sigma
+    covariances = [np.zeros((len(values), *T.shape)) for T in model.estimates.T]
+    parameters = variance_parameters(model.factors, sigma_known=True)
+    for parameter, value in zip(parameters, values[:, p : p + len(parameters)].T, strict=True):
+        if parameter.factor is not None:
+            a, b = parameter.effects
+            covariances[parameter.factor][:, a, b] = covariances[parameter.factor][:, b, a] = value
+    sigma = values[:, -1] if known is None else np.full(len(values), known)
+    return values[:, :p], covariances, sigma
+
+
 def statistic_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
     """Names and numbers of what a statistic returned: a number, a sequence of them, a Series or a dict."""
     if isinstance(given, dict):

@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
 
-from lmm.errors import ArgumentError, ModelError
+from lmm.arguments import one_of
+from lmm.errors import ModelError
 from lmm.inference.forms import Forms, quadratic_forms
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.linalg import FloatArray
@@ -123,7 +124,7 @@ def variance_information(model: FittedModel) -> VarianceInformation:
 
 def information(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
     """Fisher information of (beta, variance parameters); see `FittedModel.information`."""
-    require_kind(kind)
+    one_of("kind", kind, KINDS)
     variances = model.variance_information
     p, m = len(model.design.names), len(variances.parameters)
     root_inverse: FloatArray = lapack.dtrtri(model.estimates.root_cov_beta)[0] if p else np.zeros((0, 0))
@@ -143,14 +144,8 @@ def information(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
 
 def cov_variance(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
     """Asymptotic covariance of the variance parameters; see `FittedModel.cov_variance`."""
-    require_kind(kind)
+    one_of("kind", kind, KINDS)
     variances = model.variance_information
     labels = [parameter.name for parameter in variances.parameters]
     cov = variances.covariance(kind)
     return pd.DataFrame(0.5 * (cov + cov.T), index=labels, columns=labels)
-
-
-def require_kind(kind: object) -> None:
-    """Refuse a kind of information that there is not."""
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ArgumentError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")

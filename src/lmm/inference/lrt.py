@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, one_of, random_generator, whole_number
 from lmm.display import Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
@@ -305,8 +305,7 @@ def _check(fits: Sequence[object], test: object, n_boot: object, workers: object
 
 def check_test(test: object, n_boot: object, workers: object) -> None:
     """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
-    if not isinstance(test, str) or test not in TESTS:
-        raise ArgumentError(f"test must be one of {', '.join(map(repr, TESTS))}; got {test!r}")
+    one_of("test", test, TESTS)
     count = whole_number(n_boot)
     if count is None or count < 1:
         raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")

@@ -19,7 +19,6 @@ from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.inference.tested import EffectsTested
 from lmm.linalg import FloatArray, triangular_factor
 from lmm.optimize import Control
-from lmm.syntax import column_of
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -60,16 +59,6 @@ def without_random(model: FittedModel, tested: EffectsTested) -> Design:
         effects = tuple(name for name, keep in zip(term.effects, kept, strict=True) if keep)
         terms[number] = replace(term, effects=effects, columns=term.columns[:, kept])
     return replace(design, terms=tuple(term for term in terms if term.effects))
-
-
-def fixed_terms(encoding: Encoding) -> tuple[str, ...]:
-    """Names of the fixed terms without the intercept, as they stand in coefficient names."""
-    return tuple(shown(term) for term in encoding.terms.terms)
-
-
-def shown(term: tuple[str, ...]) -> str:
-    """A term as users write it, ``a:b`` for an interaction; empty for the intercept."""
-    return ":".join(column_of(expression) or expression for expression in term)
 
 
 def without_fixed(design: Design, names: tuple[str, ...]) -> Design:
@@ -113,7 +102,7 @@ def remaining_columns(design: Design, names: tuple[str, ...]) -> FloatArray:
         For a name that is no fixed term of the model.
     """
     encoding = design.fixed_encoding
-    known = fixed_terms(encoding)
+    known = encoding.term_names
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ArgumentError(f"{unknown[0]!r} is no fixed term of the model, whose fixed terms are {list(known)}")

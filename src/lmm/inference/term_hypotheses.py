@@ -31,6 +31,7 @@ from scipy.linalg import null_space
 from lmm.design import Design
 from lmm.encoding import Encoding
 from lmm.linalg import BoolArray, FloatArray, IntArray, triangular_factor
+from lmm.syntax import shown
 
 # Singular values and entries below this share of the largest are zero.
 ZERO = 1e-9
@@ -165,7 +166,7 @@ def _cells(encoding: Encoding, term: int) -> _Cells:
         block[np.concatenate(columns)] = combination
         blocks.append(block)
         names.extend(
-            ":".join(f"{factor}[{label}]" for factor, label in zip(factors, cell, strict=True))
+            ":".join(f"{shown(factor)}[{label}]" for factor, label in zip(factors, cell, strict=True))
             for cell in itertools.product(*levels)
         )
     is_first = np.array([0 in place for place in np.ndindex(shape)])

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.errors import ModelError
-from lmm.inference.information import VarianceInformation, require_kind
+from lmm.inference.information import KINDS, VarianceInformation
 from lmm.inference.parameters import VarianceParameter
 from lmm.linalg import FloatArray
 
@@ -33,7 +33,7 @@ ON_BOUNDARY = "on the boundary: no Wald interval; use the profile or the bootstr
 def variance_components_table(model: FittedModel, level: float, kind: str) -> pd.DataFrame:
     """Variance components with standard errors; see `FittedModel.variance_components_table`."""
     half = NormalDist().inv_cdf(0.5 + confidence_level(level) / 2.0)
-    require_kind(kind)
+    one_of("kind", kind, KINDS)
     table = model.variance_components
     information = model.variance_information
     m = len(information.parameters)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.contrasts import contrast_table, estimable
 from lmm.inference.ddf import Approximation, approximation
 from lmm.linalg import FloatArray
-from lmm.marginal.adjustments import adjusted_p, check_adjustment, critical_value
+from lmm.marginal.adjustments import ADJUSTMENTS, adjusted_p, critical_value
 from lmm.marginal.families import Contrasts, Family, mean_labels, read_family
 from lmm.marginal.grid import Grid, grid_columns, grid_slopes, known_variables, reference_grid
 from lmm.marginal.notes import adjustment_notes, cells_note, grid_notes
@@ -194,7 +194,7 @@ class _Request:
     level: float
 
     def __post_init__(self) -> None:
-        check_adjustment(self.adjust)
+        one_of("adjust", self.adjust, ADJUSTMENTS)
         confidence_level(self.level)
 
 

@@ -45,12 +45,12 @@ def anova_rows(design: Design, products: SourceProducts, sources: tuple[Source, 
     """Put fixed terms, one after the other and without the intercept, on top of the random sources."""
     assign = np.array(design.fixed_encoding.assign)[design.kept]
     names, ss, df, ems = [], [], [], []
-    for number, term in enumerate(design.fixed_encoding.terms.terms, start=1):
+    for number, name in enumerate(design.fixed_encoding.term_names, start=1):
         columns = np.flatnonzero(assign == number)
         if len(columns) == 0:
             continue
         shared = [products.A[columns][:, places].power(2).sum() for places in products.random]
-        names.append(":".join(term))
+        names.append(name)
         ss.append(float((products.fixed_part[columns] ** 2).sum()))
         df.append(len(columns))
         ems.append(np.array([*shared, len(columns)]) / len(columns))

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import lapack
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
@@ -108,7 +108,6 @@ def _weights(model: FittedModel, newdata: Any) -> FloatArray | float:  # noqa: A
 
 
 def _check(new_levels: object, interval: object) -> None:
-    if not isinstance(new_levels, str) or new_levels not in {"error", "population"}:
-        raise ArgumentError(f'new_levels must be "error" or "population"; got {new_levels!r}')
+    one_of("new_levels", new_levels, ("error", "population"))
     if interval is not None and (not isinstance(interval, str) or interval not in {"confidence", "prediction"}):
         raise ArgumentError(f'interval must be None, "confidence" or "prediction"; got {interval!r}')

@@ -28,15 +28,15 @@ def random_effects_table(model: FittedModel, level: float) -> pd.DataFrame:
     for factor, b, cov in zip(model.factors, model.modes, model.random_effects_cov.values(), strict=True):
         k = len(factor.effects)
         estimate = b.ravel()
-        se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2)).ravel()
+        std_error = np.sqrt(np.diagonal(cov, axis1=1, axis2=2)).ravel()
         columns = {
             "group": factor.group,
             "level": factor.levels.to_numpy().repeat(k),
             "effect": list(factor.effects) * factor.n_levels,
             "estimate": estimate,
-            "se": se,
-            "lower": estimate - half * se,
-            "upper": estimate + half * se,
+            "std_error": std_error,
+            "lower": estimate - half * std_error,
+            "upper": estimate + half * std_error,
         }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
