@@ -175,14 +175,14 @@ def test_text_dict_and_array_say_the_same():
     row[[5, 6]] = 1.0, -2.0
     results = [
         fit.contrast("Age[T.1] - 2 * Age[T.2] = 0.5"),
-        fit.contrast("Age[T.1] - 0.5 = 2 Age[T.2]".replace("2 Age", "2*Age")),
+        fit.contrast("Age[T.1] - 0.5 = 2*Age[T.2]"),
         fit.contrast("(Age[T.1] - 2*Age[T.2]) / 0.5 = 1"),
         fit.contrast({"Age[T.1]": 1, "Age[T.2]": -2}, rhs=0.5),
         fit.contrast(row, rhs=0.5),
     ]
     for result in results[1:]:
         assert result.p_value == pytest.approx(results[0].p_value, rel=1e-12)
-    assert results[0].null == "Age[T.1] - 2 Age[T.2] = 0.5."
+    assert results[0].null == "Age[T.1] - 2 * Age[T.2] = 0.5."
     assert "null distribution t(" in str(results[0])
     assert "Null hypothesis" in results[0]._repr_html_()
 
@@ -199,7 +199,7 @@ def test_rows_that_follow_from_others_are_told():
     fit = fitted("lamb", reml=True)
     result = fit.contrast("Line[1] = Line[2], 2*Line[1] - 2*Line[2] = 0, Line[3] = 10")
     assert result.df[0] == 2.0
-    assert "Left out, because it follows from the others: 2 Line[1] - 2 Line[2] = 0." in result.notes
+    assert "Left out, because it follows from the others: 2 * Line[1] - 2 * Line[2] = 0." in result.notes
     with pytest.raises(lmm.ModelError, match=r"contradicts itself: the other equations rule out Line\[1\] = 11"):
         fit.contrast("Line[1] = 10, Line[1] = 11")
 
@@ -217,7 +217,9 @@ def test_joint_false_gives_a_table():
         ("Line[1] * Line[2] = 1", {}, "two coefficients cannot be multiplied"),
         ("Line[1] = = 2", {}, "expected a coefficient or a number"),
         ("3 = 2", {}, "needs at least one coefficient"),
-        ("Line[1] 2", {}, "expected ',' or the end"),
+        ("Line[1] 2", {}, "expected an operator"),
+        ("2 Line[1] = 0", {}, "expected an operator"),
+        ("Line[1] = 1e400", {}, "a number too large"),
         ("1 / Line[1]", {}, "only numbers other than 0 divide"),
         ("(Line[1]", {}, r"expected '\)'"),
         ("Line[1] = 1", {"rhs": 2.0}, "in text, write the right-hand side"),
@@ -239,6 +241,33 @@ def test_contrasts_are_refused_in_words(L, options, message):
 def test_a_hypothesis_of_nothing_is_refused():
     with pytest.raises(lmm.ModelError, match="nothing to test"):
         fitted("lamb", reml=True).contrast(np.zeros((2, 7)))
+    with pytest.raises(lmm.ModelError, match="nothing to test"):
+        fitted("lamb", reml=True).contrast(np.zeros(7))
+
+
+def test_backticks_of_the_formula_may_stand_in_contrasts():
+    data = frame("sleepstudy").rename(columns={"Days": "days of sleep"})
+    fit = lmm.fit("Reaction ~ `days of sleep` + (1 | Subject)", data)
+    one, other = fit.contrast("`days of sleep` = 8"), fit.contrast("days of sleep = 8")
+    assert one.statistic == other.statistic
+
+
+def test_terms_that_add_nothing_have_no_test():
+    fit = fitted("sleepstudy_aliased", reml=True)
+    alone = lmm.anova(fitted("sleepstudy", reml=True))
+    for kind in (1, 2, 3):
+        with pytest.warns(lmm.LMMWarning, match=r"no test for I\(2 \* Days\): the columns of the term"):
+            table = lmm.anova(fit, kind)
+        assert table.loc["Days", "statistic"] == pytest.approx(alone.loc["Days", "statistic"], rel=1e-8)
+        assert table.loc["I(2 * Days)", "num_df"] == 0.0
+
+
+def test_least_squares_have_exact_degrees_of_freedom():
+    fit = lmm.fit("Reaction ~ Days", frame("sleepstudy"), allow_fixed=True)
+    for ddf in METHODS[:2]:
+        assert (lmm.emmeans(fit, "Days", ddf=ddf).table["df"] == 178).all()
+    with pytest.raises(lmm.ArgumentError, match="Kenward-Roger method belongs to REML"):
+        lmm.emmeans(lmm.fit("Reaction ~ Days", frame("sleepstudy"), reml=False, allow_fixed=True), "Days")
 
 
 def cake_without_a_cell():

@@ -227,7 +227,7 @@ def test_weights_by_row_and_by_name(machines):
     rows = lmm.emmeans(machines, "Machine", contrasts=[[-0.5, -0.5, 1.0], [1.0, 0.0, 0.0]], adjust="none").contrasts
     named = lmm.emmeans(machines, "Machine", contrasts={"C": [-0.5, -0.5, 1.0]}).contrasts
     means = lmm.emmeans(machines, "Machine").table
-    assert list(rows["contrast"]) == ["-0.5 A - 0.5 B + C", "A"]
+    assert list(rows["contrast"]) == ["-0.5 * A - 0.5 * B + C", "A"]
     assert list(named["contrast"]) == ["C"]
     estimate = means["estimate"].to_numpy()
     np.testing.assert_allclose(rows["estimate"], [estimate[2] - estimate[:2].mean(), estimate[0]])

@@ -50,7 +50,8 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     Warns
     -----
     LMMWarning
-        When cells of a term are empty: hypotheses of type III are then averages over the cells there are.
+        When cells of a term are empty: hypotheses of type III are then averages over the cells there are. When a term
+        has no test, because its columns are combinations of others.
 
     References
     ----------
@@ -73,7 +74,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
 
     if not isinstance(fit, Model):
         raise ArgumentError(f"anova takes one fitted model, of lmm.fit; got {fit!r}. Models are compared by lmm.lrt")
-    if not isinstance(type, (int, str)) or type not in TYPES:
+    if not isinstance(type, (int, str)) or isinstance(type, bool) or type not in TYPES:
         raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}")
     method = approximation(fit, ddf)
     if TYPES[type] == 3:  # noqa: PLR2004 - the type's name
@@ -82,6 +83,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     else:
         hypotheses = sequential_hypotheses(fit.design, marginal=TYPES[type] == 2)  # noqa: PLR2004 - the type's name
     names = fit.design.fixed_encoding.term_names
+    _warn_of_dropped([name for name, L in zip(names, hypotheses, strict=True) if not len(L)])
     rows = []
     for L in hypotheses:
         independent = _independent_rows(L)
@@ -101,6 +103,16 @@ def _independent_rows(L: FloatArray) -> FloatArray:
         return L
     _, kept = triangular_factor(L.T)
     return L[kept]
+
+
+def _warn_of_dropped(terms: list[str]) -> None:
+    """Say which terms have no hypothesis of their own."""
+    if terms:
+        warnings.warn(
+            f"no test for {', '.join(terms)}: the columns of the term are combinations of others, so it adds nothing",
+            LMMWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of(empty: list[str]) -> None:

@@ -63,6 +63,8 @@ def contrast(
     confidence_level(level)
     hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept, design.aliasing)
     _require_estimable(hypothesis, design)
+    if not hypothesis.L.any():
+        raise ModelError("the hypothesis has no contrast other than zero, so there is nothing to test")
     weights = hypothesis.L[:, design.kept]
     table = contrast_table(model, weights, method, level=level, rhs=hypothesis.rhs)
     table.index = pd.Index(hypothesis.contrasts)
@@ -177,8 +179,6 @@ def _require_estimable(hypothesis: Hypothesis, design: Design) -> None:
 def _independent(model: FittedModel, weights: FloatArray, hypothesis: Hypothesis) -> tuple[BoolArray, tuple[str, ...]]:
     """Rows of L that do not follow from those before them, with a note on the others, which must agree with them."""
     _, kept = triangular_factor((weights @ model.estimates.root_cov_beta).T)
-    if not kept.any():
-        raise ModelError("the hypothesis has no contrast other than zero, so there is nothing to test")
     if kept.all():
         return kept, ()
     combination = np.linalg.lstsq(weights[kept].T, weights[~kept].T, rcond=None)[0]

@@ -29,6 +29,7 @@ import numpy as np
 
 from lmm.arguments import one_of
 from lmm.errors import ArgumentError
+from lmm.fixed import FixedModel
 from lmm.inference.forms import fixed_products, quadratic_forms
 from lmm.linalg import FloatArray
 
@@ -167,7 +168,7 @@ class KenwardRoger:
         return df, df * (1.0 - a_2 / r) / (df - 2.0)
 
 
-def approximation(model: FittedModel, ddf: object) -> Approximation:
+def approximation(model: FittedModel | FixedModel, ddf: object) -> Approximation:
     """
     Give the approximation that a name stands for, computed once for a model.
 
@@ -177,10 +178,19 @@ def approximation(model: FittedModel, ddf: object) -> Approximation:
         For another name, and for Kenward-Roger on a maximum likelihood fit.
     """
     one_of("ddf", ddf, METHODS)
+    if ddf == "kenward-roger" and not model.reml:
+        raise ArgumentError(
+            "the Kenward-Roger method belongs to REML, and this model is fitted by maximum likelihood: "
+            'fit with reml=True, or use ddf="satterthwaite"'
+        )
+    cov = model.estimates.cov_beta
     if ddf == "normal":
-        return Constant(model.estimates.cov_beta, np.inf)
+        return Constant(cov, np.inf)
     if ddf == "residual":
-        return Constant(model.estimates.cov_beta, float(max(model.df_resid, 1)))
+        return Constant(cov, float(max(model.df_resid, 1)))
+    if isinstance(model, FixedModel):
+        # Least squares: both methods give the degrees of freedom of sigma^2, whose divisor they are.
+        return Constant(cov, float(model.nobs - len(cov)) if model.reml else float(model.nobs))
     return model.satterthwaite if ddf == "satterthwaite" else model.kenward_roger
 
 
@@ -203,16 +213,9 @@ def kenward_roger(model: FittedModel) -> KenwardRoger:
 
     Raises
     ------
-    ArgumentError
-        For a maximum likelihood fit.
     ModelError
         When the products it needs would need more memory than the machine has.
     """
-    if not model.reml:
-        raise ArgumentError(
-            "the Kenward-Roger method belongs to REML, and this model is fitted by maximum likelihood: "
-            'fit with reml=True, or use ddf="satterthwaite"'
-        )
     deviance, at = model.deviance_function, model.optimum.evaluation
     directions = deviance.tangent_directions(at)
     forms = quadratic_forms(deviance, at, directions)

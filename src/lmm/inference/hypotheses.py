@@ -143,7 +143,8 @@ class _Reader:
     """Reads linear expressions in coefficient names, the longest name that fits at each place first."""
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
-        self.text = text
+        # Columns with odd names stand between backticks in formulas, and without them in coefficients.
+        self.text = text if any("`" in name for name in names) else text.replace("`", "")
         self.names = names
         self.place = 0
         self._longest_first = sorted(range(len(names)), key=lambda i: -len(names[i]))
@@ -156,6 +157,8 @@ class _Reader:
         """One equation: weights (p,) and right-hand side."""
         left = self._expression()
         right = self._expression() if self._take("=") else np.zeros_like(left)
+        if not self.at_end and not self._stands(","):
+            raise self._error("expected an operator (+, -, *, /, =), ',' or the end")
         difference = left - right
         if not difference[:-1].any():
             raise self._error("an equation needs at least one coefficient")
@@ -164,14 +167,17 @@ class _Reader:
     def expect(self, symbol: str) -> None:
         """Go past a symbol that must stand here."""
         if not self._take(symbol):
-            raise self._error(f"expected {symbol!r} or the end")
+            raise self._error(f"expected {symbol!r}")
 
     def _take(self, symbol: str) -> bool:
+        found = self._stands(symbol)
+        if found:
+            self.place += len(symbol)
+        return found
+
+    def _stands(self, symbol: str) -> bool:
         self._skip()
-        if not self.text.startswith(symbol, self.place):
-            return False
-        self.place += len(symbol)
-        return True
+        return self.text.startswith(symbol, self.place)
 
     def _skip(self) -> None:
         while self.place < len(self.text) and self.text[self.place].isspace():
@@ -220,6 +226,8 @@ class _Reader:
         number = _NUMBER.match(self.text, self.place)
         if number:
             value[-1] = float(number.group())
+            if not np.isfinite(value[-1]):
+                raise self._error("a number too large")
             self.place = number.end()
             return value
         if self._take("("):
@@ -251,11 +259,11 @@ def _unknown(name: str, names: Sequence[str]) -> ArgumentError:
 
 
 def in_words(row: FloatArray, names: Sequence[str]) -> str:
-    """A combination of coefficients in words: ``"Line[1] - 2 Line[2]"``."""
+    """A combination of coefficients in words: ``"Line[1] - 2 * Line[2]"``."""
     used = np.flatnonzero(row)
     parts = []
     for count, i in enumerate(used[:MOST_IN_WORDS]):
-        size = "" if abs(row[i]) == 1.0 else f"{abs(row[i]):.6g} "
+        size = "" if abs(row[i]) == 1.0 else f"{abs(row[i]):.6g} * "
         sign = ("-" if row[i] < 0 else "") if count == 0 else (" - " if row[i] < 0 else " + ")
         parts.append(f"{sign}{size}{names[i]}")
     rest = len(used) - MOST_IN_WORDS

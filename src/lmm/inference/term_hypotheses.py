@@ -79,11 +79,16 @@ def estimable_hypotheses(design: Design) -> tuple[list[FloatArray], list[str]]:
     G = [to_estimated @ cells.columns for cells in terms]
     used = [np.abs(columns).max(axis=0, initial=0.0) > ZERO for columns in G]
     empty = [name for cells, some in zip(terms, used, strict=True) for name in itertools.compress(cells.names, ~some)]
-    everything = np.concatenate(G, axis=1)
+    # A term of which no column stayed is not in the model.
+    present = sorted(set(np.array(encoding.assign)[kept].tolist()))
+    everything = np.concatenate([np.zeros((len(to_estimated), 0)), *(G[i] for i in present)], axis=1)
     hypotheses = []
     for term in range(1, n_terms + 1):
+        if term not in present:
+            hypotheses.append(np.zeros((0, len(to_estimated))))
+            continue
         above = containing(encoding, term)
-        outside = [G[i] for i in range(n_terms + 1) if i != term and i not in above]
+        outside = [G[i] for i in present if i != term and i not in above]
         functions = _vanishing(np.concatenate([np.zeros((len(everything), 0)), *outside], axis=1))
         without_term = functions @ _vanishing(functions.T @ G[term])
         metric = functions.T @ everything @ everything.T
@@ -94,9 +99,11 @@ def estimable_hypotheses(design: Design) -> tuple[list[FloatArray], list[str]]:
 
 def _as_differences(L: FloatArray, on_cells: FloatArray, is_reference: BoolArray) -> FloatArray:
     """Rows of L written anew, each with weight 1 on a cell of its own: away from the first levels where it can be."""
+    if not len(L):
+        return L
     order = np.argsort(is_reference, kind="stable")
     _, chosen = triangular_factor(on_cells[:, order])
-    return np.asarray(np.linalg.solve(on_cells[:, order[chosen]], L)) if len(L) else L
+    return np.asarray(np.linalg.solve(on_cells[:, order[chosen]], L))
 
 
 def containing(encoding: Encoding, term: int) -> list[int]:
