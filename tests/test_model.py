@@ -589,3 +589,12 @@ def test_public_names_are_there():
         assert name in dir(lmm)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = lmm.no_such_name
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-8])
+def test_a_response_that_groups_and_covariates_fit_exactly_is_refused(noise):
+    g = np.repeat(np.arange(6), 4)
+    x = np.tile(np.arange(4.0), 6)
+    y = 2.0 * x + np.array([1.0, 5.0, 2.0, 8.0, 3.0, 0.0])[g] + noise * np.random.default_rng(0).normal(size=24)
+    with pytest.raises(lmm.ModelError, match="fixed and random effects together fit the response exactly"):
+        lmm.fit("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}))

@@ -54,6 +54,12 @@ from lmm.tail import Tail
 from lmm.tailfactor import TailFactor, factor_tail, is_small
 
 
+NO_RESIDUAL = (
+    "the residual sum of squares is zero to working precision: fixed and random effects together fit the response "
+    "exactly, so the residual variance cannot be estimated"
+)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """
@@ -533,10 +539,7 @@ def _cholesky_border(border: FloatArray) -> FloatArray:
     """Lower Cholesky factor of the border; the border of a full-rank design is positive definite."""
     factor, info = lapack.dpotrf(border, lower=1, clean=1)
     if info != 0:
-        raise ModelError(
-            "the residual sum of squares is zero to working precision: fixed and random effects together fit "
-            "the response exactly, so the residual variance cannot be estimated"
-        )
+        raise ModelError(NO_RESIDUAL)
     return np.asarray(factor, dtype=np.float64)
 
 

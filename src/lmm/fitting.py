@@ -14,8 +14,8 @@ from scipy.linalg import lapack
 from lmm.arguments import as_numbers, positive_number, responses
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
-from lmm.deviance import ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
+from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
+from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFitWarning
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
@@ -27,6 +27,8 @@ from lmm.start import moment_start
 
 # Relative standard deviation beyond which a user's starting value is drawn in.
 FARTHEST_START = 1e3
+# Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
+EXACT_FIT = 1e-12
 
 
 @overload
@@ -193,6 +195,8 @@ def fit_design(
     factors, deviance, basis = standardized_deviance(design, reml=reml, sigma=sigma)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    if not optimum.converged and optimum.evaluation.rho2 <= EXACT_FIT * deviance.cross.A_BB[-1, -1]:
+        raise ModelError(NO_RESIDUAL)
     model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)
     return model
