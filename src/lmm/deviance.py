@@ -53,7 +53,6 @@ from lmm.reduction import Reduction, reduce_first_block
 from lmm.tail import Tail
 from lmm.tailfactor import TailFactor, factor_tail, is_small
 
-
 NO_RESIDUAL = (
     "the residual sum of squares is zero to working precision: fixed and random effects together fit the response "
     "exactly, so the residual variance cannot be estimated"
