@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import Seed, responses
 from lmm.design import Design
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.estimates import Estimates
 from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray
@@ -179,22 +178,23 @@ class FixedModel:
 
 
 @dataclass(frozen=True, repr=False)
-class FixedSummary:
+class FixedSummary(Report):
     """Summary of a `FixedModel`: a heading, its coefficients and a line of figures."""
 
     heading: str
     coefficients: Table
     figures: str
 
-    def __str__(self) -> str:
-        return f"{self.heading}\n\n{self.coefficients.text()}\n\n{self.figures}"
+    _before_note = "\n\n"
 
-    def __repr__(self) -> str:
-        return str(self)
+    def _heading(self) -> list[str]:
+        return self.heading.splitlines()
 
-    def _repr_html_(self) -> str:
-        heading = html.escape(self.heading).replace("\n", "<br>")
-        return f"<div><p>{heading}</p>{self.coefficients.html()}<p>{html.escape(self.figures)}</p></div>"
+    def _tables(self) -> list[Table]:
+        return [self.coefficients]
+
+    def _notes(self) -> list[str]:
+        return [self.figures]
 
 
 def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> FixedModel:
