@@ -15,6 +15,7 @@ from lmm.display import Report, Table, format_column
 from lmm.estimates import Estimates
 from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray
+from lmm.linear import LinearModel
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.simulate import simulate
@@ -22,7 +23,7 @@ from lmm.standardize import standardize
 
 
 @dataclass(frozen=True, repr=False)
-class FixedModel:
+class FixedModel(LinearModel):
     """
     A fitted linear model without random effects, made by ``lmm.fit(..., allow_fixed=True)``.
 
@@ -66,74 +67,9 @@ class FixedModel:
         return str(self.summary())
 
     @property
-    def formula(self) -> str:
-        """The formula as given."""
-        return self.design.formula.text
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return len(self.design.y)
-
-    @property
     def n_params(self) -> int:
         """Number of fixed effects, and sigma where it was estimated."""
         return len(self.design.names) + (self.known_sigma is None)
-
-    @property
-    def df_resid(self) -> int:
-        """Rows less parameters."""
-        return self.nobs - self.n_params
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Least-squares coefficients by name; an aliased coefficient, dropped from the fit, is NaN."""
-        return self._by_coefficient(self.estimates.beta)
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the coefficients."""
-        return self._by_coefficient(np.sqrt(np.diagonal(self.estimates.cov_beta)))
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Coefficients over their standard errors."""
-        return self.params / self.bse
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance (p, p) of the coefficients, without those that were dropped."""
-        names = list(self.design.names)
-        return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)
-
-    def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
-        full = np.full(len(self.design.all_names), np.nan)
-        full[self.design.kept] = values
-        return pd.Series(full, index=list(self.design.all_names))
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self.estimates.sigma
-
-    @property
-    def deviance(self) -> float:
-        """-2 log-likelihood (ML), or the REML criterion."""
-        return self.estimates.criterion
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood, restricted under REML."""
-        return -self.deviance / 2.0
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.deviance + 2.0 * self.n_params
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion, with the logarithm of the number of rows."""
-        return self.deviance + float(np.log(self.nobs)) * self.n_params
 
     @property
     def modes(self) -> list[FloatArray]:
