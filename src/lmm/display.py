@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,39 @@ class Table:
     def _cell_html(self, tag: str, column: int, cell: str) -> str:
         side = "left" if column < self.n_labels else "right"
         return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+
+
+class Report:
+    """
+    A result that prints as text and shows as HTML in a notebook: lines of a heading, tables, and notes below them.
+
+    The classes of results say what these are.
+    """
+
+    _before_note = "\n"
+
+    def __str__(self) -> str:
+        heading = ["\n".join(self._heading())] if self._heading() else []
+        text = "\n\n".join([*heading, *(table.text() for table in self._tables())])
+        return self._before_note.join([text, *self._notes()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        heading = "<br>".join(html.escape(line) for line in self._heading())
+        tables = "".join(table.html() for table in self._tables())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        return f"<p>{heading}</p>{tables}{notes}" if heading else tables + notes
+
+    def _heading(self) -> list[str]:
+        return []
+
+    def _tables(self) -> list[Table]:
+        raise NotImplementedError
+
+    def _notes(self) -> Sequence[str]:
+        return []
 
 
 def format_column(values: FloatArray, *, digits: int = DIGITS, most_decimals: int | None = None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import Seed, responses
 from lmm.design import Design
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.estimates import Estimates
 from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray
+from lmm.linear import LinearModel
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.simulate import simulate
@@ -23,7 +23,7 @@ from lmm.standardize import standardize
 
 
 @dataclass(frozen=True, repr=False)
-class FixedModel:
+class FixedModel(LinearModel):
     """
     A fitted linear model without random effects, made by ``lmm.fit(..., allow_fixed=True)``.
 
@@ -67,74 +67,9 @@ class FixedModel:
         return str(self.summary())
 
     @property
-    def formula(self) -> str:
-        """The formula as given."""
-        return self.design.formula.text
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return len(self.design.y)
-
-    @property
     def n_params(self) -> int:
         """Number of fixed effects, and sigma where it was estimated."""
         return len(self.design.names) + (self.known_sigma is None)
-
-    @property
-    def df_resid(self) -> int:
-        """Rows less parameters."""
-        return self.nobs - self.n_params
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Least-squares coefficients by name; an aliased coefficient, dropped from the fit, is NaN."""
-        return self._by_coefficient(self.estimates.beta)
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the coefficients."""
-        return self._by_coefficient(np.sqrt(np.diagonal(self.estimates.cov_beta)))
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Coefficients over their standard errors."""
-        return self.params / self.bse
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance (p, p) of the coefficients, without those that were dropped."""
-        names = list(self.design.names)
-        return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)
-
-    def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
-        full = np.full(len(self.design.all_names), np.nan)
-        full[self.design.kept] = values
-        return pd.Series(full, index=list(self.design.all_names))
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self.estimates.sigma
-
-    @property
-    def deviance(self) -> float:
-        """-2 log-likelihood (ML), or the REML criterion."""
-        return self.estimates.criterion
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood, restricted under REML."""
-        return -self.deviance / 2.0
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.deviance + 2.0 * self.n_params
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion, with the logarithm of the number of rows."""
-        return self.deviance + float(np.log(self.nobs)) * self.n_params
 
     @property
     def modes(self) -> list[FloatArray]:
@@ -179,22 +114,23 @@ class FixedModel:
 
 
 @dataclass(frozen=True, repr=False)
-class FixedSummary:
+class FixedSummary(Report):
     """Summary of a `FixedModel`: a heading, its coefficients and a line of figures."""
 
     heading: str
     coefficients: Table
     figures: str
 
-    def __str__(self) -> str:
-        return f"{self.heading}\n\n{self.coefficients.text()}\n\n{self.figures}"
+    _before_note = "\n\n"
 
-    def __repr__(self) -> str:
-        return str(self)
+    def _heading(self) -> list[str]:
+        return self.heading.splitlines()
 
-    def _repr_html_(self) -> str:
-        heading = html.escape(self.heading).replace("\n", "<br>")
-        return f"<div><p>{heading}</p>{self.coefficients.html()}<p>{html.escape(self.figures)}</p></div>"
+    def _tables(self) -> list[Table]:
+        return [self.coefficients]
+
+    def _notes(self) -> list[str]:
+        return [self.figures]
 
 
 def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> FixedModel:

@@ -25,6 +25,7 @@ from lmm.inference.information import VarianceInformation, cov_variance, informa
 from lmm.inference.parameters import variance_parameters
 from lmm.inference.variance_table import variance_components_table
 from lmm.linalg import FloatArray
+from lmm.linear import LinearModel
 from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
 from lmm.prediction.predict import predict, predicted_mean
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 MANY_EFFECTS = 3000
 
 
-class FittedModel:
+class FittedModel(LinearModel):
     """
     A fitted linear mixed model, made by `lmm.fit`.
 
@@ -125,19 +126,9 @@ class FittedModel:
     # What was fitted
 
     @property
-    def formula(self) -> str:
-        """The formula as given."""
-        return self.design.formula.text
-
-    @property
     def reml(self) -> bool:
         """Whether the fit is by restricted maximum likelihood."""
         return self.deviance_function.reml
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return len(self.design.y)
 
     @property
     def n_groups(self) -> dict[str, int]:
@@ -150,38 +141,11 @@ class FittedModel:
         return len(self.design.names) + len(self.theta) + (self.known_sigma is None)
 
     @property
-    def df_resid(self) -> int:
-        """Rows less parameters."""
-        return self.nobs - self.n_params
+    def converged(self) -> bool:
+        """Whether the optimum is certified."""
+        return self.optimum.converged
 
     # Fixed effects
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Fixed effects by coefficient name; an aliased coefficient, dropped from the fit, is NaN."""
-        return self._by_coefficient(self.estimates.beta)
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects."""
-        return self._by_coefficient(np.sqrt(np.diagonal(self.estimates.cov_beta)))
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Fixed effects over their standard errors."""
-        return self.params / self.bse
-
-    def cov_params(self) -> pd.DataFrame:
-        """
-        Covariance of the estimated fixed effects.
-
-        Returns
-        -------
-        DataFrame (p, p)
-            sigma^2 (X' V^-1 X)^-1, without the coefficients that were dropped.
-        """
-        names = list(self.design.names)
-        return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)
 
     @property
     def pvalues(self) -> pd.Series[float]:
@@ -346,17 +310,7 @@ class FittedModel:
         """Kenward and Roger's approximation to the distribution of contrasts."""
         return kenward_roger(self)
 
-    def _by_coefficient(self, values: FloatArray) -> pd.Series[float]:
-        full = np.full(len(self.design.all_names), np.nan)
-        full[self.design.kept] = values
-        return pd.Series(full, index=list(self.design.all_names))
-
     # Variance parameters
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self.estimates.sigma
 
     @property
     def theta(self) -> FloatArray:
@@ -547,33 +501,6 @@ class FittedModel:
         1  Residual  2451.3      707.6   49.5   37.3   65.7
         """
         return variance_components_table(self, level, kind)
-
-    # Likelihood
-
-    @property
-    def deviance(self) -> float:
-        """-2 log-likelihood (ML), or the REML criterion without its constant log|X'X|, as in lme4."""
-        return self.estimates.criterion
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood, restricted under REML."""
-        return -self.deviance / 2.0
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.deviance + 2.0 * self.n_params
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion, with the logarithm of the number of rows."""
-        return self.deviance + float(np.log(self.nobs)) * self.n_params
-
-    @property
-    def converged(self) -> bool:
-        """Whether the optimum is certified."""
-        return self.optimum.converged
 
     # Random effects
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from lmm.areas.formula import area_formula
 from lmm.arguments import one_of
 from lmm.columns import shown_labels
 from lmm.design import Design, build_design, row_argument
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError, DataError
 from lmm.fitting import fit_design
 from lmm.formula import ModelFormula
@@ -38,8 +37,8 @@ METHODS = {
 SHOWN = 10
 
 
-@dataclass(frozen=True)
-class FayHerriot:
+@dataclass(frozen=True, repr=False)
+class FayHerriot(Report):
     """
     Area-level small-area estimates, made by `lmm.fay_herriot`.
 
@@ -101,16 +100,7 @@ class FayHerriot:
 
         return plot_shrinkage(self.table, ax)
 
-    def __str__(self) -> str:
-        return "\n".join([*self._heading(), *(f"\n{table.text()}" for table in self._tables()), *self._notes("\n")])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"<p>{heading}</p>{''.join(table.html() for table in self._tables())}{notes}"
+    _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
         return [
@@ -133,7 +123,7 @@ class FayHerriot:
             Table(title, ("", *names), rows, 1),
         ]
 
-    def _notes(self, before: str = "") -> list[str]:
+    def _notes(self) -> list[str]:
         notes = []
         if self.area_variance == 0.0:
             notes.append(
@@ -145,7 +135,7 @@ class FayHerriot:
                 "Some estimated mean squared errors are negative, which the correction for the bias of a small area "
                 "variance can bring about; their coefficients of variation are left out. REML has no such correction."
             )
-        return [before + note for note in notes]
+        return notes
 
 
 def fay_herriot(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from lmm.areas.unit_level import Areas, bootstrap_errors, predicted_means, sampl
 from lmm.arguments import Seed, as_numbers, number_of_replicates, random_generator
 from lmm.columns import shown_labels
 from lmm.design import Design
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError, DataError, ModelError
 from lmm.fitting import fit
 from lmm.frames import as_frame
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 INTERCEPT = "Intercept"
 
 
-@dataclass(frozen=True)
-class NestedError:
+@dataclass(frozen=True, repr=False)
+class NestedError(Report):
     """
     Unit-level small-area estimates, made by `lmm.nested_error`.
 
@@ -71,16 +70,7 @@ class NestedError:
     n_boot: int
     n_failed: int = 0
 
-    def __str__(self) -> str:
-        return "\n".join([*self._heading(), "", self._table().text(), *(f"\n{note}" for note in self._notes())])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"<p>{heading}</p>{self._table().html()}{notes}"
+    _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
         components = self.fit.variance_components["vcov"]
@@ -91,12 +81,12 @@ class NestedError:
             f"Area variance: {components.iloc[0]:.6g}, residual variance: {components.iloc[1]:.6g}",
         ]
 
-    def _table(self) -> Table:
+    def _tables(self) -> list[Table]:
         columns = [list(map(str, self.table.index))]
         for name in self.table.columns:
             values = self.table[name].to_numpy(dtype=np.float64)
             columns.append(format_column(values))
-        return Table("", ("", *self.table.columns), tuple(zip(*columns, strict=True)), 1)
+        return [Table("", ("", *self.table.columns), tuple(zip(*columns, strict=True)), 1)]
 
     def _notes(self) -> list[str]:
         notes = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.display import Table
+from lmm.display import Report, Table
 from lmm.factors import GroupingFactor
 from lmm.linalg import RANK_TOLERANCE, FloatArray
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 LEAST_COEFFICIENT = 0.005
 
 
-@dataclass(frozen=True)
-class RandomPCA:
+@dataclass(frozen=True, repr=False)
+class RandomPCA(Report):
     """
     Principal components of the covariance of the random effects of a grouping factor.
 
@@ -45,7 +45,7 @@ class RandomPCA:
     rotation: pd.DataFrame
     constant: tuple[str, ...]
 
-    def _table(self) -> Table:
+    def _tables(self) -> list[Table]:
         header = (self.group, *(str(name) for name in self.rotation.columns))
         rows = [
             ("Relative SD", *(f"{x:.4g}" for x in self.sdev)),
@@ -55,16 +55,10 @@ class RandomPCA:
                 for effect, row in zip(self.rotation.index, self.rotation.to_numpy(), strict=True)
             ),
         ]
-        return Table("", header, tuple(rows), 1)
+        return [Table("", header, tuple(rows), 1)]
 
-    def __str__(self) -> str:
-        return "\n".join([self._table().text(), *(f"Does not vary: {what}." for what in self.constant)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self._table().html() + "".join(f"<p>Does not vary: {what}.</p>" for what in self.constant)
+    def _notes(self) -> list[str]:
+        return [f"Does not vary: {what}." for what in self.constant]
 
 
 def random_pca(model: FittedModel) -> dict[str, RandomPCA]:

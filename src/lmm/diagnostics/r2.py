@@ -17,7 +17,6 @@ Evolution 5, 944-946.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from lmm.arguments import Seed, confidence_level, fitted_model, number_of_replicates, random_generator
-from lmm.display import Table
+from lmm.display import Report, Table
 from lmm.linalg import FloatArray
 from lmm.workers import Workers, checked_workers
 
@@ -62,7 +61,7 @@ class VariancePartition:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Shares:
+class Shares(Report):
     """
     Shares of variance, with their bootstrap.
 
@@ -84,27 +83,19 @@ class Shares:
         """Percentile limits, columns lower and upper, one row a share; None without a bootstrap."""
         return None if self.bootstrap is None else self.bootstrap.conf_int(self.level)
 
-    def __str__(self) -> str:
-        return "\n".join([self._table().text(), *self._notes()])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self._table().html() + "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-
     def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:
         """Title, and labels and values by the names that the shares have in the bootstrap."""
         raise NotImplementedError
 
-    def _table(self) -> Table:
+    def _tables(self) -> list[Table]:
         title, rows = self._shown()
         limits = self.limits
         cells = []
         for name, (label, share) in rows.items():
             ends = () if limits is None else tuple(limits.loc[name])
             cells.append((label, *(f"{number:.4f}" for number in (share, *ends))))
-        return Table("", (title, "share", *(() if limits is None else ("lower", "upper"))), tuple(cells), 1)
+        header = (title, "share", *(() if limits is None else ("lower", "upper")))
+        return [Table("", header, tuple(cells), 1)]
 
     def _notes(self) -> list[str]:
         if self.bootstrap is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from lmm.arguments import confidence_level, one_of
-from lmm.display import Table, capital, format_column
+from lmm.display import Report, Table, capital, format_column
 from lmm.errors import ModelError
 from lmm.inference.cases import refit_groups
 from lmm.inference.estimated import estimate_values, statistic_values
@@ -292,7 +291,7 @@ class BootstrapResult:
         return np.asarray(np.divide(cubes, 6.0 * squares, out=np.zeros_like(cubes), where=squares > 0.0))
 
 
-class BootstrapSummary:
+class BootstrapSummary(Report):
     """
     Table of a bootstrap: ``str()`` is the text, a notebook shows the HTML form.
 
@@ -322,14 +321,11 @@ class BootstrapSummary:
         self.table = Table(title, ("", *columns), cells, n_labels=1)
         self.notes = result.notes
 
-    def __str__(self) -> str:
-        return "\n".join([self.table.text(), *self.notes])
+    def _tables(self) -> list[Table]:
+        return [self.table]
 
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table.html() + "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+    def _notes(self) -> list[str]:
+        return self.notes
 
 
 def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:

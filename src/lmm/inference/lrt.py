@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmm.arguments import Seed, one_of, random_generator, whole_number
-from lmm.display import Table, format_column, format_p
+from lmm.display import Report, Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.boundary import null_distribution
@@ -58,7 +57,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, repr=False)
-class LRTResult:
+class LRTResult(Report):
     """
     Likelihood-ratio tests of a chain of nested models.
 
@@ -77,23 +76,14 @@ class LRTResult:
     method: str
     notes: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def _heading(self) -> list[str]:
         models = [f"Model {i + 1}: {name}" for i, name in enumerate(self.table.index)]
-        heading = f"Likelihood-ratio tests of nested models, fitted by {self.method}"
-        return "\n".join([heading, *models, "", self._table().text(), *self.notes])
+        return [f"Likelihood-ratio tests of nested models, fitted by {self.method}", *models]
 
-    def __repr__(self) -> str:
-        return str(self)
+    def _notes(self) -> tuple[str, ...]:
+        return self.notes
 
-    def _repr_html_(self) -> str:
-        models = "".join(f"<br>Model {i + 1}: {html.escape(str(name))}" for i, name in enumerate(self.table.index))
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return (
-            f"<div><p>Likelihood-ratio tests of nested models, fitted by {self.method}{models}</p>"
-            f"{self._table().html()}{notes}</div>"
-        )
-
-    def _table(self) -> Table:
+    def _tables(self) -> list[Table]:
         """The table as text cells; a model stands for itself by its number."""
         table = self.table
         columns = [
@@ -106,7 +96,7 @@ class LRTResult:
             [format_p(p) for p in table["p_value"]],
         ]
         header = ("Model", "n_params", "aic", "bic", "llf", "deviance", "LR", "df", "null distribution", "p-value")
-        return Table("", header, tuple(zip(*columns, strict=True)), 1)
+        return [Table("", header, tuple(zip(*columns, strict=True)), 1)]
 
 
 def lrt(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from lmm.display import Table, format_column, format_p
+from lmm.display import Report, Table, format_column, format_p
 from lmm.linalg import FloatArray
 
 TITLES = {
@@ -20,8 +19,8 @@ TITLES = {
 WHOLE = 1e-8
 
 
-@dataclass(frozen=True)
-class MomentEstimates:
+@dataclass(frozen=True, repr=False)
+class MomentEstimates(Report):
     """
     Variance components that solve moment equations, made by `lmm.anova_estimates`.
 
@@ -77,16 +76,7 @@ class MomentEstimates:
         """Names of the variances whose estimates are negative."""
         return [str(name) for name in self.estimates.index[self.estimates < 0]]
 
-    def __str__(self) -> str:
-        return "\n".join([*self._heading(), *(f"\n{table.text()}" for table in self._tables()), *self._notes("\n")])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"<p>{heading}</p>{''.join(table.html() for table in self._tables())}{notes}"
+    _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
         return [TITLES[self.method], f"Formula: {self.formula}", f"Number of obs: {self.nobs}"]
@@ -128,7 +118,7 @@ class MomentEstimates:
         expected = [_combination(row, self.expectations.columns, "") for row in self.expectations.to_numpy()]
         return Table("", ("Equation", "Form", "Expectation"), tuple(zip(names, forms, expected, strict=True)), 1)
 
-    def _notes(self, before: str = "") -> list[str]:
+    def _notes(self) -> list[str]:
         notes = [
             f"The estimate of {name!r} is negative, {self.estimates[name]:.4g}. Moment estimates are unbiased and may "
             "be negative where a variance is small or the model is wrong; it is kept as it is. Likelihood methods "
@@ -140,7 +130,7 @@ class MomentEstimates:
                 f"Not balanced: {self.imbalance}. The estimates depend on the order of the terms, and only the last "
                 "random term has an exact F test."
             )
-        return [before + note for note in notes]
+        return notes
 
 
 def _combination(row: FloatArray, names: pd.Index[str], fixed: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from lmm.arguments import as_numbers, confidence_level
-from lmm.display import DIGITS, Table, capital
+from lmm.display import DIGITS, Report, Table, capital
 from lmm.errors import ArgumentError
 from lmm.inference.parameters import VarianceParameter
 from lmm.inference.profile.curve import Curve
@@ -30,8 +29,8 @@ def cutoff(level: float) -> float:
     return float(ndtri((1.0 + level) / 2.0))
 
 
-@dataclass(frozen=True)
-class ProfileResult:
+@dataclass(frozen=True, repr=False)
+class ProfileResult(Report):
     """
     Profile likelihood of parameters of a fitted model, made by `FittedModel.profile`.
 
@@ -229,7 +228,7 @@ class ProfileResult:
                 )
         return (*notes, *(f"{capital(sentence)}." for sentence in self.irregularities))
 
-    def _table(self) -> Table:
+    def _tables(self) -> list[Table]:
         limits = self.conf_int()
         rows = []
         for name, estimate, lower, upper in zip(
@@ -237,16 +236,10 @@ class ProfileResult:
         ):
             rows.append((name, *_cells(estimate, lower, upper)))
         title = f"Profile likelihood, {100.0 * self.level:g} % limits"
-        return Table(title, ("", "estimate", "lower", "upper"), tuple(rows), 1)
+        return [Table(title, ("", "estimate", "lower", "upper"), tuple(rows), 1)]
 
-    def __str__(self) -> str:
-        return "\n".join([self._table().text(), *self.notes])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self._table().html() + "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+    def _notes(self) -> Sequence[str]:
+        return self.notes
 
     def plot(self, kind: str = "zeta", *, ax: Axes | Sequence[Axes] | None = None) -> Any:  # noqa: ANN401
         """
