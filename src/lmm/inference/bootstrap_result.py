@@ -17,7 +17,7 @@ from lmm.arguments import confidence_level
 from lmm.display import Table, capital, format_column
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_values, statistic_values
+from lmm.inference.estimated import estimate_values, replicate_of
 from lmm.inference.resampling import top_groups
 from lmm.linalg import BoolArray, FloatArray
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 METHODS = ("percentile", "basic", "normal", "bca")
+# Reasons of failures that are printed; `failures` has them all.
+MOST_REASONS = 5
 
 Statistic = Callable[["FittedModel"], Any]
 
@@ -43,14 +45,14 @@ class BootstrapResult:
     kind : str
         "parametric", "residual", "cases" or "wild".
     estimates : DataFrame (B, m)
-        One row a replicate that could be fitted, its number in the index: fixed effects, variance parameters as in
+        One row a replicate that did not fail, its number in the index: fixed effects, variance parameters as in
         ``FittedModel.variance_components`` (``"Residual"`` is the residual variance), and sigma; or the statistic.
     original : Series (m,)
         Estimates from the data.
     singular : ndarray (n,) of bool
         Whether some covariance matrix of a replicate is singular.
     failures : dict of int to str
-        Why a replicate could not be fitted, by its number.
+        Why a replicate could not be fitted, or why its statistic could not be computed or is NaN, by its number.
     n_requested : int
     interrupted : bool
         Whether Ctrl-C came before all replicates were done.
@@ -95,7 +97,7 @@ class BootstrapResult:
 
     @property
     def n_failed(self) -> int:
-        """Number of replicates that could not be fitted; `failures` has the reasons."""
+        """Number of replicates without estimates; `failures` has the reasons."""
         return len(self.failures)
 
     def mean(self) -> pd.Series[float]:
@@ -235,9 +237,10 @@ class BootstrapResult:
     def _values(self, least: int = 1) -> FloatArray:
         """Replicates as an array, shape (B, m)."""
         if len(self.estimates) < least:
-            reasons = "; ".join(sorted(set(self.failures.values())))
+            reasons = "; ".join(sorted(set(self.failures.values()))[:MOST_REASONS])
+            there = "there is" if len(self.estimates) == 1 else "there are"
             raise ModelError(
-                f"this needs {least} replicates or more, and there are {len(self.estimates)}"
+                f"this needs {_replicates(least)} or more, and {there} {len(self.estimates)}"
                 + (f"; {self.n_failed} failed: {reasons}" if reasons else "")
             )
         return self.estimates.to_numpy(dtype=np.float64)
@@ -269,8 +272,12 @@ class BootstrapResult:
             model = refit_groups(self.model, codes, np.delete(np.arange(n_groups), left_out))
             if isinstance(model, str):
                 continue
-            found = estimate_values(model) if self.statistic is None else statistic_values(self.statistic(model))[1]
-            rows.append(found)
+            if self.statistic is None:
+                rows.append(estimate_values(model))
+                continue
+            found = replicate_of(self.statistic, model, len(self.original))
+            if not isinstance(found, str):
+                rows.append(found)
         if len(rows) < 3:  # noqa: PLR2004 - the least that has a skewness
             raise ModelError(
                 f'method="bca" leaves out one group at a time, and only {len(rows)} of {n_groups} such fits succeed; '
@@ -307,7 +314,7 @@ class BootstrapSummary:
                 f"{100.0 * (1.0 + level) / 2.0:.4g} %": limits["upper"],
             }
         rows = [format_column(np.array(row)) for row in zip(*columns.values(), strict=True)]
-        title = f"{capital(result.kind)} bootstrap, {len(result.estimates)} replicates"
+        title = f"{capital(result.kind)} bootstrap, {_replicates(len(result.estimates))}"
         cells = tuple((str(name), *row) for name, row in zip(result.original.index, rows, strict=True))
         self.table = Table(title, ("", *columns), cells, n_labels=1)
         self.notes = _notes(result)
@@ -327,12 +334,21 @@ def _notes(result: BootstrapResult) -> list[str]:
     notes = []
     if result.n_singular:
         share = result.n_singular / max(len(result.estimates), 1)
-        notes.append(f"{result.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
-    for reason, count in Counter(result.failures.values()).most_common():
-        notes.append(f"{count} replicates failed: {reason}.")
+        percent = "<1%" if share < 0.01 else f"{share:.0%}"  # noqa: PLR2004 - one per cent
+        have = "has" if result.n_singular == 1 else "have"
+        notes.append(f"{_replicates(result.n_singular)} ({percent}) {have} a singular covariance of random effects.")
+    reasons = Counter(result.failures.values()).most_common()
+    notes.extend(f"{_replicates(count)} failed: {reason}." for reason, count in reasons[:MOST_REASONS])
+    if others := sum(count for _, count in reasons[MOST_REASONS:]):
+        notes.append(f"{_replicates(others)} failed for other reasons, which `failures` holds.")
     if result.interrupted:
-        notes.append(f"Interrupted: {result.n_requested} replicates were asked for.")
+        were = "was" if result.n_requested == 1 else "were"
+        notes.append(f"Interrupted: {_replicates(result.n_requested)} {were} asked for.")
     return notes
+
+
+def _replicates(count: int) -> str:
+    return f"{count} replicate" if count == 1 else f"{count} replicates"
 
 
 def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:
