@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_ctrl_c_before_the_first_result_is_an_interrupt():
         fitted("sleepstudy", reml=True).bootstrap(10, rng=1, workers=interrupting(0))
 
 
+def test_ctrl_c_keeps_the_replicates_of_a_statistic():
+    model, calls = fitted("sleepstudy", reml=True), []
+
+    def stopped(fit):
+        calls.append(fit)
+        if len(calls) == 40:  # long before the end of the first block of 64
+            raise KeyboardInterrupt
+        return fit.sigma
+
+    found = model.bootstrap(1000, rng=1, statistic=stopped)
+    assert found.interrupted
+    assert 30 < len(found.estimates) < 40
+    same = model.bootstrap(len(found.estimates), rng=1, statistic=lambda fit: fit.sigma)
+    np.testing.assert_array_equal(found.estimates, same.estimates)
+
+
 # Other kinds
 
 
@@ -316,6 +333,74 @@ def test_statistic(statistic, names, result):
     assert list(found.conf_int(method="bca").index) == names
 
 
+def often_failing(fit):
+    """A statistic that every third replicate or so does not have."""
+    if fit.sigma < 24.0:
+        raise ZeroDivisionError("no such thing.")
+    return np.nan if fit.sigma > 28.0 else fit.sigma
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_statistic_that_fails_costs_its_replicate_only(workers, result):
+    found = result.model.bootstrap(60, rng=1, statistic=often_failing, workers=workers)
+    sigma = result.estimates["sigma"][:60]
+    low, high = sigma.index[sigma < 24.0], sigma.index[sigma > 28.0]
+    assert len(low) > 3
+    assert len(high) > 1
+    assert found.failures == {
+        **dict.fromkeys(low, "ZeroDivisionError: no such thing"),
+        **dict.fromkeys(high, "the statistic is not a number"),
+    }
+    assert found.n_failed + len(found.estimates) == 60
+    np.testing.assert_allclose(found.estimates["statistic"], sigma[sigma.between(24.0, 28.0)], rtol=1e-6)
+    assert found.conf_int().notna().all(axis=None)
+    assert f"{len(low)} replicates failed: ZeroDivisionError: no such thing." in str(found)
+
+
+def test_a_statistic_that_fails_without_a_group_is_left_out_of_the_jackknife(result):
+    model = result.model
+    found = model.bootstrap(40, rng=1, statistic=lambda fit: fit.sigma if fit.sigma > 24.0 else 1 / 0)
+    assert found.conf_int(method="bca").notna().all(axis=None)
+
+
+def failing(_):
+    raise ValueError("boom")
+
+
+@pytest.mark.parametrize(
+    ("statistic", "said"),
+    [
+        (failing, "statistic cannot be computed from the model itself.*ValueError: boom"),
+        (lambda _: {"a": 1.0, "b": np.nan}, "must be a number for the model itself.*'b' is NaN"),
+    ],
+)
+def test_a_statistic_that_the_model_itself_does_not_have(statistic, said):
+    with pytest.raises(lmm.ArgumentError, match=said):
+        fitted("dyestuff", reml=True).bootstrap(5, rng=1, statistic=statistic)
+
+
+def test_many_reasons_are_not_all_printed():
+    model = fitted("dyestuff", reml=True)
+
+    def own_reason(fit):
+        if fit is not model:
+            raise ValueError(str(fit.sigma))
+        return fit.sigma
+
+    found = model.bootstrap(8, rng=1, statistic=own_reason)
+    assert str(found).count("1 replicate failed: ValueError") == 5
+    assert "3 replicates failed for other reasons" in str(found)
+
+
+def test_numbers_of_replicates_are_said_in_words(result):
+    one = result.model.bootstrap(1, rng=1)
+    assert str(one).startswith("Parametric bootstrap, 1 replicate\n")
+    singular = np.zeros(600, dtype=bool)
+    singular[4] = True
+    text = str(replace(result, singular=singular))
+    assert "\n1 replicate (<1%) has a singular covariance of random effects." in text
+
+
 def test_summary_as_text_and_html(result):
     text = str(result)
     assert text.startswith("Parametric bootstrap, 600 replicates")
@@ -332,6 +417,9 @@ def test_plot(result):
     assert [panel.get_xlabel() for panel in panels] == list(result.original.index)
     _, ax = plt.subplots()
     assert result.plot("Days", ax=ax) is ax
+    explained = ["kernel density", "estimate", "95 % percentile limits"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == explained
+    assert [text.get_text() for text in panels[0].figure.legends[0].get_texts()] == explained
     with pytest.raises(lmm.ArgumentError, match="one pair of axes holds one parameter"):
         result.plot(ax=ax)
     with pytest.raises(lmm.ArgumentError, match="there is no parameter 'days'"):
@@ -417,7 +505,7 @@ def test_limits_are_checked(result):
         result.conf_int(95)
     with pytest.raises(lmm.ArgumentError, match="of must be one of 'mean', 'se'"):
         result.mcse("median")
-    with pytest.raises(lmm.ModelError, match="this needs 2 replicates or more, and there are 1"):
+    with pytest.raises(lmm.ModelError, match="this needs 2 replicates or more, and there is 1"):
         result.model.bootstrap(1).se()
 
 

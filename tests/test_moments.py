@@ -254,3 +254,25 @@ def test_an_unknown_method_is_refused():
         lmm.ArgumentError, match="method must be one of 'henderson3', 'balanced', 'minque0'; got 'reml'"
     ):
         lmm.anova_estimates("Yield ~ 1 + (1|Batch)", frame("dyestuff"), method="reml")
+
+
+@pytest.mark.parametrize("method", ["henderson3", "balanced", "minque0"])
+def test_a_fitted_model_stands_for_its_formula_and_data(method):
+    pastes = lmm.datasets.load("pastes")
+    pastes["w"] = 2.0
+    formula = "strength ~ 1 + (1 | batch/cask)"
+    weights = None if method == "balanced" else "w"
+    model = lmm.fit(formula, pastes, weights=weights)
+    one = lmm.anova_estimates(model, method=method)
+    assert str(one) == str(lmm.anova_estimates(formula, pastes, weights=weights, method=method))
+
+
+def test_a_fitted_model_brings_its_own_arguments():
+    model = fitted("dyestuff", reml=True)
+    with pytest.raises(lmm.ArgumentError, match="brings its own data.*leave out data, weights"):
+        lmm.anova_estimates(model, lmm.datasets.load("dyestuff"), weights="Yield")
+    known = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), sigma=50.0)
+    with pytest.raises(lmm.ModelError, match="known residual standard deviation"):
+        lmm.anova_estimates(known)
+    with pytest.raises(lmm.DataError, match="data"):
+        lmm.anova_estimates("Yield ~ 1 + (1 | Batch)")

@@ -513,7 +513,7 @@ def test_arguments_of_the_result_are_checked():
         profile.zeta("Residual", [0.0])
     with pytest.raises(lmm.ArgumentError, match="kind must be 'zeta', 'density' or 'pairs'"):
         profile.plot("trace")
-    with pytest.raises(lmm.ArgumentError, match="criterion='ml'"):
+    with pytest.raises(lmm.ArgumentError, match=r'use fit\.profile\(criterion="ml"\)\.plot\("pairs"\)'):
         profile.plot("pairs")
 
 
@@ -548,6 +548,9 @@ def test_pictures():
     radius = np.sqrt(-2.0 * np.log(0.05))
     for values, name in ((across, "Days"), (up, "Subject.Days")):
         np.testing.assert_allclose(profile.zeta(name, [values.min(), values.max()]), [-radius, radius], atol=0.02)
+
+    by_ml = fitted("sleepstudy", reml=True).profile(["Days", "Subject.Days"], criterion="ml")
+    assert by_ml.plot("pairs").shape == (2, 2)
 
     _, given = plt.subplots(1, 2)
     assert profile.plot(ax=given)[0] is given[0]

@@ -137,13 +137,73 @@ def test_variances_as_an_array_and_areas_by_index():
     pd.testing.assert_frame_equal(result.table, milk().table)
 
 
-def test_areas_with_missing_values_are_left_out():
+@pytest.mark.parametrize("method", MILK)
+def test_an_area_without_a_direct_estimate_is_synthetic(method):
     data = lmm.datasets.load("milk")
-    data.loc[4, "SD"] = np.nan
     data.loc[7, "yi"] = np.nan
-    result = lmm.fay_herriot("yi ~ factor(MajorArea)", data, variance="SD^2", area="SmallArea")
-    assert len(result.table) == 41
-    assert not {5, 8} & set(result.table.index)
+    result = milk(method, yi=data["yi"])
+    assert list(result.table.index) == list(data["SmallArea"])
+    area = result.table.loc[8]
+    x = np.array([1.0, *(data.loc[7, "MajorArea"] == level for level in (2, 3, 4))])
+    without = data.drop(index=7)
+    X = np.column_stack([np.ones(42), *(without["MajorArea"] == level for level in (2, 3, 4))])
+    W = 1.0 / (result.area_variance + without["SD"].to_numpy() ** 2)
+    cov = np.linalg.inv(X.T @ (W[:, None] * X))
+    beta = cov @ X.T @ (W * without["yi"].to_numpy())
+    assert area["eblup"] == area["synthetic"] == pytest.approx(x @ beta, rel=1e-9)
+    assert area["gamma"] == 0.0
+    assert area["variance"] == data.loc[7, "SD"] ** 2
+    assert area[["direct", "cv_direct"]].isna().all()
+    bias = {
+        "reml": 0.0,
+        "ml": -np.trace(cov @ X.T @ (W[:, None] ** 2 * X)) / (W**2).sum(),
+        "fh": 2 * (42 * (W**2).sum() - W.sum() ** 2) / W.sum() ** 3,
+    }[method]
+    assert area["mse"] == pytest.approx(result.area_variance + x @ cov @ x - bias, rel=1e-9)
+    assert "Number of areas: 43, 42 with a direct estimate" in str(result)
+    assert "Without a direct estimate, so that the EBLUP is the synthetic estimate: 1 area (8)." in str(result)
+    assert len(result.left_out) == 0
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_no_direct_estimate_is_one_of_endless_variance(method):
+    data = lmm.datasets.load("milk")
+    SD, yi = data["SD"].astype(float).copy(), data["yi"].copy()
+    SD[7], yi[7] = 1e6, np.nan
+    vague, none = milk(method, SD=SD).table, milk(method, SD=SD, yi=yi).table
+    columns = ["synthetic", "gamma", "eblup", "mse"]
+    np.testing.assert_allclose(none[columns], vague[columns], rtol=1e-5, atol=1e-9)
+
+
+def test_areas_of_which_nothing_can_be_said_are_named():
+    data = lmm.datasets.load("milk")
+    data["MajorArea"] = data["MajorArea"].astype(float)
+    data.loc[4, "SD"] = np.nan  # a direct estimate without its variance
+    data.loc[7, "yi"] = np.nan
+    data.loc[9, "MajorArea"] = np.nan
+    data.loc[11, ["yi", "MajorArea"]] = np.nan, 5.0  # a level that only this area has
+    data.loc[12, ["yi", "SD"]] = np.nan  # no direct estimate needs no variance
+    for options in ({"area": "SmallArea"}, {}):
+        frame = data if options else data.set_index("SmallArea")
+        result = lmm.fay_herriot("yi ~ factor(MajorArea)", frame, variance="SD^2", **options)
+        assert list(result.left_out) == [5, 10, 12]
+        assert "Left out: 3 areas (5, 10, 12). A predictor is missing" in str(result)
+        assert len(result.table) == 40
+        assert list(result.table.index[result.table["direct"].isna()]) == [8, 13]
+        assert result.table["mse"].notna().all()
+        assert result.fit.nobs == 38
+        assert "Left out: 3 areas" in result._repr_html_()
+    with pytest.raises(lmm.DataError, match="missing values"):
+        lmm.fay_herriot("yi ~ factor(MajorArea)", data, variance="SD^2", na_action="raise")
+
+
+def test_offset_of_an_area_without_a_direct_estimate():
+    data = lmm.datasets.load("milk").assign(o=np.linspace(0.0, 3.0, 43))
+    data.loc[7, "yi"] = np.nan
+    plain = lmm.fay_herriot("yi ~ 1", data, variance="SD^2").table
+    shifted = lmm.fay_herriot("yi ~ 1 + offset(o)", data.assign(yi=data["yi"] + data["o"]), variance="SD^2").table
+    np.testing.assert_allclose(shifted["eblup"], plain["eblup"] + data["o"], rtol=1e-7)
+    np.testing.assert_allclose(shifted["mse"], plain["mse"], rtol=1e-6)
 
 
 def test_mse_against_a_simulation():

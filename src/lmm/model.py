@@ -204,8 +204,10 @@ class FittedModel(LinearModel):
             Confidence level.
         method : {"wald", "profile", "bootstrap"}
             "wald": fixed effects, from their standard errors, as in `coef_table`. "profile": fixed effects, standard
-            deviations and correlations, from `profile`. "bootstrap": fixed effects, variances and covariances, as
-            `bootstrap` has them.
+            deviations and correlations, from `profile`; with ``scale="variance"`` variances in place of standard
+            deviations. "bootstrap": fixed effects, variances, covariances and sigma, from `bootstrap`. A variance
+            parameter has the same name with both: ``"Residual"`` is the standard deviation with "profile", the
+            variance with "bootstrap".
         **options
             For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
             `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
@@ -1170,7 +1172,8 @@ class FittedModel(LinearModel):
             random number of mean 0 and variance 1, which keeps unequal variances.
         statistic : callable, optional
             A function of a fitted model that returns a number, a sequence of numbers, a Series or a dict; it is
-            computed from each fit, in place of the estimates. Fits are then made one by one.
+            computed from each fit, in place of the estimates. Fits are then made one by one. A replicate for which it
+            raises an exception or returns NaN has failed, and the others stand.
         workers : int or callable
             Number of processes, or a callable like `map` (the map of a pool, of joblib, Dask or Ray).
         progress : bool
@@ -1183,6 +1186,8 @@ class FittedModel(LinearModel):
 
         Raises
         ------
+        ArgumentError
+            When the statistic cannot be computed from the model itself.
         ModelError
             For "cases" and "wild", when the grouping factors are crossed, so that no groups are independent.
 

@@ -116,12 +116,37 @@ def mse_parts(A: float, D: FloatArray, leverage: FloatArray, method: str) -> tup
     g1, g2, g3, correction : ndarray (m,)
         MSE = g1 + g2 + 2 g3 + correction.
     """
+    total, B = A + D, D / (A + D)
+    variance, bias = _moments_of_estimate(A, D, leverage, method)
+    return A * B, B**2 * total * leverage, B**2 * variance / total, -bias * B**2
+
+
+def synthetic_mse_parts(
+    A: float, D: FloatArray, leverage: FloatArray, method: str, distance: FloatArray
+) -> tuple[FloatArray, ...]:
+    """
+    Parts of the mean squared error for areas without a direct estimate: the limits of `mse_parts` as D_i grows.
+
+    Parameters
+    ----------
+    A, D, leverage, method
+        As for `mse_parts`, of the areas with a direct estimate.
+    distance : ndarray (u,)
+        x'Cov(beta) x of the areas without one.
+
+    Returns
+    -------
+    g1, g2, g3, correction : ndarray (u,)
+        MSE = A + x'Cov(beta) x - bias(A).
+    """
+    bias = _moments_of_estimate(A, D, leverage, method)[1]
+    return np.full_like(distance, A), distance, np.zeros_like(distance), np.full_like(distance, -bias)
+
+
+def _moments_of_estimate(A: float, D: FloatArray, leverage: FloatArray, method: str) -> tuple[float, float]:
+    """Asymptotic variance and bias of the estimate of A."""
     total = A + D
     S_1, S_2 = float((1.0 / total).sum()), float((1.0 / total**2).sum())
     if method == "fh":
-        variance, bias = 2.0 * len(D) / S_1**2, 2.0 * (len(D) * S_2 - S_1**2) / S_1**3
-    else:
-        variance = 2.0 / S_2
-        bias = -float((leverage / total).sum()) / S_2 if method == "ml" else 0.0
-    B = D / total
-    return A * B, B**2 * total * leverage, B**2 * variance / total, -bias * B**2
+        return 2.0 * len(D) / S_1**2, 2.0 * (len(D) * S_2 - S_1**2) / S_1**3
+    return 2.0 / S_2, -float((leverage / total).sum()) / S_2 if method == "ml" else 0.0

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.areas.area_level import AreaLevelFit, area_level_fit, moment_variance, mse_parts
+from lmm.areas.area_level import AreaLevelFit, area_level_fit, moment_variance, mse_parts, synthetic_mse_parts
 from lmm.areas.formula import area_formula
+from lmm.areas.unsampled import Unsampled, unsampled_areas
 from lmm.arguments import one_of
 from lmm.columns import shown_labels
 from lmm.design import Design, build_design, row_argument
@@ -20,7 +21,7 @@ from lmm.fitting import fit_design
 from lmm.formula import ModelFormula
 from lmm.frames import Table as Columns
 from lmm.frames import as_frame, as_table
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 from lmm.optimize import Control
 
 if TYPE_CHECKING:
@@ -53,11 +54,15 @@ class FayHerriot(Report):
         Fixed effects and their standard errors.
     table : DataFrame
         By area: direct (the direct estimate), variance (of its sampling error, known), synthetic (x'beta), gamma (the
-        weight of the direct estimate), eblup, mse, cv_direct and cv_eblup (coefficients of variation, ratios).
+        weight of the direct estimate), eblup, mse, cv_direct and cv_eblup (coefficients of variation, ratios). An area
+        without a direct estimate (NaN) has gamma 0: its EBLUP is the synthetic estimate.
     mse_parts : DataFrame
         By area: g1, g2, g3 and correction; mse = g1 + g2 + 2 g3 + correction.
     fit : FittedModel or None
-        The fit by REML or ML; None where A comes from the moment equation.
+        The fit by REML or ML, to the areas with a direct estimate; None where A comes from the moment equation.
+    left_out : Index
+        Areas that are not in the table: a predictor is missing or has a level that no area with a direct estimate has,
+        or there is a direct estimate without its variance.
 
     Examples
     --------
@@ -82,6 +87,7 @@ class FayHerriot(Report):
     table: pd.DataFrame
     mse_parts: pd.DataFrame
     fit: FittedModel | None
+    left_out: pd.Index[Any]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """
@@ -103,10 +109,12 @@ class FayHerriot(Report):
     _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
+        direct = int(self.table["direct"].notna().sum())
         return [
             f"Fay-Herriot model, area variance by {METHODS[self.method]}",
             f"Formula: {self.formula}",
-            f"Number of areas: {len(self.table)}",
+            f"Number of areas: {len(self.table)}"
+            + (f", {direct} with a direct estimate" if direct < len(self.table) else ""),
             f"Area variance: {self.area_variance:.6g}",
         ]
 
@@ -125,6 +133,16 @@ class FayHerriot(Report):
 
     def _notes(self) -> list[str]:
         notes = []
+        synthetic = self.table.index[self.table["direct"].isna()]
+        if len(synthetic):
+            notes.append(
+                f"Without a direct estimate, so that the EBLUP is the synthetic estimate: {_named(synthetic)}."
+            )
+        if len(self.left_out):
+            notes.append(
+                f"Left out: {_named(self.left_out)}. A predictor is missing or has a level that no area with a direct "
+                "estimate has, or there is a direct estimate without its variance."
+            )
         if self.area_variance == 0.0:
             notes.append(
                 "The estimated area variance is zero: the direct estimates differ from the regression no more than "
@@ -159,7 +177,7 @@ def fay_herriot(
     formula : str
         Direct estimate and fixed effects, ``"y ~ x"``; the random effect of the areas is added.
     data : DataFrame
-        One row an area.
+        One row an area. An area whose direct estimate is missing gets its synthetic estimate x'beta.
     variance : str or array_like (n,)
         Known sampling variances of the direct estimates: a column, an expression such as ``"SD^2"``, or numbers.
     area : str, optional
@@ -167,14 +185,15 @@ def fay_herriot(
     method : {"reml", "ml", "fh"}
         How the area variance A is estimated: REML, ML, or the moment equation of Fay and Herriot.
     na_action, contrasts
-        As for `lmm.fit`.
+        As for `lmm.fit`; "raise" refuses areas without a direct estimate, too.
 
     Returns
     -------
     FayHerriot
         Estimates in units of the response, with mean squared errors that count the estimation of beta and of A: those
         of Prasad and Rao (1990) under REML, of Datta and Lahiri (2000) under ML, of Datta, Rao and Smith (2005) for the
-        moment equation.
+        moment equation. That of a synthetic estimate is x'Cov(beta) x + A, less the bias of A: the limit of the others
+        for a sampling variance that grows.
 
     Raises
     ------
@@ -223,29 +242,39 @@ def fay_herriot(
     parsed = area_formula(formula, group)
     D = _sampling_variances(variance, as_table(frame), parsed)
     design = build_design(parsed, frame, weights=1.0 / D, na_action=na_action, sigma_fixed=True, contrasts=contrasts)
-    labels = _area_labels(design, area)
-    D = D if design.rows is None else D[design.rows]
+    used = np.arange(len(frame)) if design.rows is None else design.rows
+    D_used = D[used]
+    unsampled = unsampled_areas(design, frame)
+    rows = np.concatenate([used, unsampled.rows])
+    order = np.argsort(rows)
+    labels = _area_labels(design, frame, area, rows[order])
     y = design.y if design.offset is None else design.y - design.offset
     fit = None
     if method == "fh":
-        A = moment_variance(y, design.X, D)
+        A = moment_variance(y, design.X, D_used)
     else:
         fit = fit_design(design, reml=method == "reml", sigma=1.0, start=None, control=Control())
         A = float(fit.estimates.T[0][0, 0] ** 2)
-    found = area_level_fit(A, y, design.X, D)
-    names = list(design.names)
-    parts = pd.DataFrame(
-        np.column_stack(mse_parts(A, D, found.leverage, method)), labels, ["g1", "g2", "g3", "correction"]
+    found = area_level_fit(A, y, design.X, D_used)
+    distance = np.einsum("ij,jk,ik->i", unsampled.X, found.cov_beta, unsampled.X)
+    parts = np.concatenate(
+        [
+            np.column_stack(mse_parts(A, D_used, found.leverage, method)),
+            np.column_stack(synthetic_mse_parts(A, D_used, found.leverage, method, distance)),
+        ]
     )
+    mse = pd.DataFrame(parts[order], labels, ["g1", "g2", "g3", "correction"])
+    names = list(design.names)
     return FayHerriot(
         formula=formula,
         method=method,
         area_variance=A,
         params=pd.Series(found.beta, index=names),
         bse=pd.Series(np.sqrt(np.diagonal(found.cov_beta)), index=names),
-        table=_area_table(design, D, found, parts, labels),
-        mse_parts=parts,
+        table=_area_table(_estimates(design, found, unsampled)[order], D[rows[order]], mse),
+        mse_parts=mse,
         fit=fit,
+        left_out=_labels(design, frame, area, unsampled.left_out),
     )
 
 
@@ -263,13 +292,16 @@ def _sampling_variances(variance: str | ArrayLike, table: Columns, formula: Mode
     return D
 
 
-def _area_labels(design: Design, area: str | None) -> pd.Index[Any]:
-    """Names of the areas, row by row; each must have one row."""
-    if area is None:
-        return design.index
-    term = design.terms[0]
-    labels = term.levels[term.codes].rename(area)
-    if labels.has_duplicates:
+def _labels(design: Design, frame: pd.DataFrame, area: str | None, rows: IntArray) -> pd.Index[Any]:
+    """Names of the areas in some rows of the data."""
+    some = frame.iloc[rows]
+    return some.index if area is None else design.group_labels(some, 0).rename(area)
+
+
+def _area_labels(design: Design, frame: pd.DataFrame, area: str | None, rows: IntArray) -> pd.Index[Any]:
+    """Names of the areas in some rows of the data; each must have one row."""
+    labels = _labels(design, frame, area, rows)
+    if area is not None and labels.has_duplicates:
         twice = shown_labels(labels[labels.duplicated()][:1])
         raise DataError(
             f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate an area. For data "
@@ -278,21 +310,32 @@ def _area_labels(design: Design, area: str | None) -> pd.Index[Any]:
     return labels
 
 
-def _area_table(
-    design: Design, D: FloatArray, found: AreaLevelFit, parts: pd.DataFrame, labels: pd.Index[Any]
-) -> pd.DataFrame:
-    """Estimates by area with their uncertainty, on the scale of the response."""
+def _estimates(design: Design, found: AreaLevelFit, unsampled: Unsampled) -> FloatArray:
+    """Direct and synthetic estimate, gamma and EBLUP (m + u, 4): first the areas with a direct estimate."""
     offset = 0.0 if design.offset is None else design.offset
-    eblup = found.eblup + offset
+    sampled = np.column_stack([design.y, found.synthetic + offset, found.gamma, found.eblup + offset])
+    synthetic = unsampled.X @ found.beta + unsampled.offset
+    none = np.full_like(synthetic, np.nan)
+    return np.concatenate([sampled, np.column_stack([none, synthetic, np.zeros_like(synthetic), synthetic])])
+
+
+def _area_table(estimates: FloatArray, D: FloatArray, parts: pd.DataFrame) -> pd.DataFrame:
+    """Estimates by area with their uncertainty, on the scale of the response."""
+    direct, synthetic, gamma, eblup = estimates.T
     mse = (parts["g1"] + parts["g2"] + 2.0 * parts["g3"] + parts["correction"]).to_numpy()
     columns = {
-        "direct": design.y,
+        "direct": direct,
         "variance": D,
-        "synthetic": found.synthetic + offset,
-        "gamma": found.gamma,
+        "synthetic": synthetic,
+        "gamma": gamma,
         "eblup": eblup,
         "mse": mse,
-        "cv_direct": np.sqrt(D) / np.abs(design.y),
+        "cv_direct": np.sqrt(D) / np.abs(direct),
         "cv_eblup": np.sqrt(np.where(mse >= 0.0, mse, np.nan)) / np.abs(eblup),
     }
-    return pd.DataFrame(columns, index=labels)
+    return pd.DataFrame(columns, index=parts.index)
+
+
+def _named(areas: pd.Index[Any]) -> str:
+    """How many areas, and which."""
+    return f"{len(areas)} {'area' if len(areas) == 1 else 'areas'} ({shown_labels(areas, SHOWN)})"

@@ -1,8 +1,8 @@
 """
 The bootstrap: refits to responses that are made from the fitted model.
 
-Every block of replicates has a random stream of its own, and batches are whole blocks whose size depends on the model
-only, so that a seed gives the same replicates whatever the number of workers.
+Every block of replicates has a random stream of its own, and its size depends on the model only, so that a seed gives
+the same replicates whatever the number of workers.
 
 References
 ----------
@@ -28,7 +28,7 @@ from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
 from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_names, estimate_values, refit_values, statistic_values
+from lmm.inference.estimated import estimate_names, estimate_values, original_of, refit_values, replicate_of
 from lmm.inference.resampling import Parametric, Residual, Sampler, Wild, top_groups
 from lmm.linalg import FloatArray
 from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
@@ -40,6 +40,8 @@ KINDS = ("parametric", "residual", "cases", "wild")
 SAMPLERS: dict[str, Callable[[FittedModel], Sampler]] = {"parametric": Parametric, "residual": Residual, "wild": Wild}
 # Replicates that share a random stream, unless their responses would hold more numbers than this.
 BLOCK, BLOCK_NUMBERS = 64, 1_000_000
+# Replicates of a statistic that are done at a time: what Ctrl-C loses, since a statistic may take long.
+FEW = 4
 # Tasks into which the replicates are split where they are done in several processes.
 MOST_TASKS = 256
 
@@ -56,7 +58,7 @@ class Replicates:
     singular : ndarray (B,)
         1 for a singular fit, 0 for another.
     failures : dict of int to str
-        Why a replicate could not be fitted, by its position.
+        Why there are no estimates of a replicate, by its position.
     """
 
     estimates: FloatArray
@@ -107,62 +109,75 @@ class Plan:
 
     @cached_property
     def batches(self) -> list[range]:
-        """Blocks that are fitted together."""
-        n_blocks = -(-self.n // self.block)
-        alone = self.kind == "cases" or self.statistic is not None
-        size = 1 if alone else max(1, self.refitter.batch_size // self.block)
-        return [range(i, min(i + size, n_blocks)) for i in range(0, n_blocks, size)]
+        """Replicates that are fitted together."""
+        if self.kind == "cases":
+            size = 1
+        elif self.statistic is not None:
+            size = min(FEW, self.block)
+        else:
+            size = self.block * max(1, self.refitter.batch_size // self.block)
+        return [range(i, min(i + size, self.n)) for i in range(0, self.n, size)]
 
     def run(self, batches: Sequence[range]) -> Replicates:
         """Replicates of some batches."""
-        return _join([self._run_batch(blocks) for blocks in batches])
+        return _join([self._run_batch(batch) for batch in batches])
 
-    def _run_batch(self, blocks: range) -> Replicates:
-        streams = [np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(i,))) for i in blocks]
-        counts = [min(self.block, self.n - i * self.block) for i in blocks]
+    def _run_batch(self, batch: range) -> Replicates:
         if self.kind == "cases":
-            return self._from_models(self._drawn_groups(streams))
-        # A block is drawn whole, so that the last one does not depend on the number of replicates.
-        Y = np.concatenate(
-            [self._sampler.draw(rng, self.block)[:, :m] for rng, m in zip(streams, counts, strict=True)], axis=1
-        )
+            return self._from_models(self._drawn_groups(batch))
+        blocks = range(batch.start // self.block, -(-batch.stop // self.block))
+        drawn = np.concatenate([self._block_of_responses(i) for i in blocks], axis=1)
+        before = blocks.start * self.block
+        Y = drawn[:, batch.start - before : batch.stop - before]
         if self.statistic is not None:
             return self._from_models(self.refitter.models(Y))
         found = self.refitter.fit(Y)
         return Replicates(refit_values(self.model, found), found.singular, found.failures)
 
+    def _stream(self, block: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(block,)))
+
+    def _block_of_responses(self, block: int) -> FloatArray:
+        """Responses of a block, drawn whole, so that none of them depends on the number of replicates."""
+        Y = self._last_block.get(block)
+        if Y is None:
+            Y = self._sampler.draw(self._stream(block), self.block)
+            self._last_block.clear()
+            self._last_block[block] = Y
+        return Y
+
+    @cached_property
+    def _last_block(self) -> dict[int, FloatArray]:
+        """The block drawn last, by its number: batches that are parts of a block follow each other."""
+        return {}
+
     @cached_property
     def _sampler(self) -> Sampler:
         return SAMPLERS[self.kind](self.model)
 
-    def _drawn_groups(self, streams: list[np.random.Generator]) -> Iterator[FittedModel | str]:
+    def _drawn_groups(self, replicates: range) -> Iterator[FittedModel | str]:
         codes = top_groups(self.model, "the cases bootstrap")
         n_groups = int(codes.max()) + 1
-        for rng in streams:
-            yield refit_groups(self.model, codes, rng.integers(n_groups, size=n_groups))
+        for i in replicates:
+            yield refit_groups(self.model, codes, self._stream(i).integers(n_groups, size=n_groups))
 
     def _from_models(self, models: Iterator[FittedModel | str]) -> Replicates:
         values, singular, failures = [], [], {}
         for i, model in enumerate(models):
-            if isinstance(model, str):
-                failures[i] = model
+            found = model if isinstance(model, str) else self._values_of(model)
+            if isinstance(model, str) or isinstance(found, str):
+                failures[i] = str(found)
                 values.append(np.full(len(self.names), np.nan))
                 singular.append(np.nan)
                 continue
-            values.append(self._values_of(model))
+            values.append(found)
             singular.append(float(model.optimum.on_boundary))
         return Replicates(np.array(values).reshape(-1, len(self.names)), np.array(singular), failures)
 
-    def _values_of(self, model: FittedModel) -> FloatArray:
+    def _values_of(self, model: FittedModel) -> FloatArray | str:
         if self.statistic is None:
             return estimate_values(model)
-        found = statistic_values(self.statistic(model))[1]
-        if len(found) != len(self.names):
-            raise ArgumentError(
-                f"statistic must return the same numbers for every fit; it returned {len(self.names)} for the model "
-                f"and {len(found)} for a replicate"
-            )
-        return found
+        return replicate_of(self.statistic, model, len(self.names))
 
 
 def bootstrap(
@@ -188,7 +203,7 @@ def bootstrap(
     if statistic is None:
         names, original = estimate_names(model), estimate_values(model)
     else:
-        names, original = statistic_values(statistic(model))
+        names, original = original_of(statistic, model)
     if kind in ("cases", "wild"):
         top_groups(model, f"the {kind} bootstrap")  # before any worker starts
     seed = tuple(random_generator(rng).integers(2**32, size=4).tolist())

@@ -16,7 +16,7 @@ from lmm.arguments import confidence_level, one_of
 from lmm.display import Report, Table, capital, format_column
 from lmm.errors import ModelError
 from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_values, statistic_values
+from lmm.inference.estimated import estimate_values, replicate_of
 from lmm.inference.resampling import top_groups
 from lmm.linalg import BoolArray, FloatArray
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 METHODS = ("percentile", "basic", "normal", "bca")
+# Reasons of failures that are printed; `failures` has them all.
+MOST_REASONS = 5
 
 Statistic = Callable[["FittedModel"], Any]
 
@@ -42,14 +44,14 @@ class BootstrapResult:
     kind : str
         "parametric", "residual", "cases" or "wild".
     estimates : DataFrame (B, m)
-        One row a replicate that could be fitted, its number in the index: fixed effects, variance parameters as in
+        One row a replicate that did not fail, its number in the index: fixed effects, variance parameters as in
         ``FittedModel.variance_components`` (``"Residual"`` is the residual variance), and sigma; or the statistic.
     original : Series (m,)
         Estimates from the data.
     singular : ndarray (n,) of bool
         Whether some covariance matrix of a replicate is singular.
     failures : dict of int to str
-        Why a replicate could not be fitted, by its number.
+        Why a replicate could not be fitted, or why its statistic could not be computed or is NaN, by its number.
     n_requested : int
     interrupted : bool
         Whether Ctrl-C came before all replicates were done.
@@ -94,7 +96,7 @@ class BootstrapResult:
 
     @property
     def n_failed(self) -> int:
-        """Number of replicates that could not be fitted; `failures` has the reasons."""
+        """Number of replicates without estimates; `failures` has the reasons."""
         return len(self.failures)
 
     @property
@@ -103,11 +105,16 @@ class BootstrapResult:
         notes = []
         if self.n_singular:
             share = self.n_singular / max(len(self.estimates), 1)
-            notes.append(f"{self.n_singular} replicates ({share:.0%}) have a singular covariance of random effects.")
-        for reason, count in Counter(self.failures.values()).most_common():
-            notes.append(f"{count} replicates failed: {reason}.")
+            percent = "<1%" if share < 0.01 else f"{share:.0%}"  # noqa: PLR2004 - one per cent
+            have = "has" if self.n_singular == 1 else "have"
+            notes.append(f"{_replicates(self.n_singular)} ({percent}) {have} a singular covariance of random effects.")
+        reasons = Counter(self.failures.values()).most_common()
+        notes.extend(f"{_replicates(count)} failed: {reason}." for reason, count in reasons[:MOST_REASONS])
+        if others := sum(count for _, count in reasons[MOST_REASONS:]):
+            notes.append(f"{_replicates(others)} failed for other reasons, which `failures` holds.")
         if self.interrupted:
-            notes.append(f"Interrupted: {self.n_requested} replicates were asked for.")
+            were = "was" if self.n_requested == 1 else "were"
+            notes.append(f"Interrupted: {_replicates(self.n_requested)} {were} asked for.")
         return notes
 
     def mean(self) -> pd.Series[float]:
@@ -244,9 +251,10 @@ class BootstrapResult:
     def _values(self, least: int = 1) -> FloatArray:
         """Replicates as an array, shape (B, m)."""
         if len(self.estimates) < least:
-            reasons = "; ".join(sorted(set(self.failures.values())))
+            reasons = "; ".join(sorted(set(self.failures.values()))[:MOST_REASONS])
+            there = "there is" if len(self.estimates) == 1 else "there are"
             raise ModelError(
-                f"this needs {least} replicates or more, and there are {len(self.estimates)}"
+                f"this needs {_replicates(least)} or more, and {there} {len(self.estimates)}"
                 + (f"; {self.n_failed} failed: {reasons}" if reasons else "")
             )
         return self.estimates.to_numpy(dtype=np.float64)
@@ -278,8 +286,12 @@ class BootstrapResult:
             model = refit_groups(self.model, codes, np.delete(np.arange(n_groups), left_out))
             if isinstance(model, str):
                 continue
-            found = estimate_values(model) if self.statistic is None else statistic_values(self.statistic(model))[1]
-            rows.append(found)
+            if self.statistic is None:
+                rows.append(estimate_values(model))
+                continue
+            found = replicate_of(self.statistic, model, len(self.original))
+            if not isinstance(found, str):
+                rows.append(found)
         if len(rows) < 3:  # noqa: PLR2004 - the least that has a skewness
             raise ModelError(
                 f'method="bca" leaves out one group at a time, and only {len(rows)} of {n_groups} such fits succeed; '
@@ -316,7 +328,7 @@ class BootstrapSummary(Report):
                 f"{100.0 * (1.0 + level) / 2.0:.4g} %": limits["upper"],
             }
         rows = [format_column(np.array(row)) for row in zip(*columns.values(), strict=True)]
-        title = f"{capital(result.kind)} bootstrap, {len(result.estimates)} replicates"
+        title = f"{capital(result.kind)} bootstrap, {_replicates(len(result.estimates))}"
         cells = tuple((str(name), *row) for name, row in zip(result.original.index, rows, strict=True))
         self.table = Table(title, ("", *columns), cells, n_labels=1)
         self.notes = result.notes
@@ -326,6 +338,10 @@ class BootstrapSummary(Report):
 
     def _notes(self) -> list[str]:
         return self.notes
+
+
+def _replicates(count: int) -> str:
+    return f"{count} replicate" if count == 1 else f"{count} replicates"
 
 
 def _quantiles(values: FloatArray, levels: FloatArray) -> FloatArray:

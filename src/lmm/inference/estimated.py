@@ -14,9 +14,11 @@ from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
+    from lmm.inference.bootstrap_result import Statistic
     from lmm.model import FittedModel
 
 SIGMA = "sigma"
+NOT_A_NUMBER = "the statistic is not a number"
 
 
 def estimate_names(model: FittedModel) -> tuple[str, ...]:
@@ -71,7 +73,60 @@ def parameters_of(model: FittedModel, values: FloatArray) -> tuple[FloatArray, l
     return values[:, :p], covariances, sigma
 
 
-def statistic_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
+def original_of(statistic: Statistic, model: FittedModel) -> tuple[tuple[str, ...], FloatArray]:
+    """
+    Names and numbers of a statistic of the model that is resampled.
+
+    Raises
+    ------
+    ArgumentError
+        When the statistic cannot be computed from that model.
+    """
+    try:
+        given = statistic(model)
+    except Exception as error:
+        raise ArgumentError(
+            f"statistic cannot be computed from the model itself, whose estimate the replicates are compared with: "
+            f"{_what_went_wrong(error)}"
+        ) from error
+    names, values = _statistic_values(given)
+    if np.isnan(values).any():
+        which = ", ".join(repr(name) for name, value in zip(names, values, strict=True) if np.isnan(value))
+        raise ArgumentError(
+            f"statistic must be a number for the model itself, whose estimate the replicates are compared with; "
+            f"{which} is NaN"
+        )
+    return names, values
+
+
+def replicate_of(statistic: Statistic, model: FittedModel, m: int) -> FloatArray | str:
+    """
+    Statistic of a refitted model, shape (m,), or why there is none.
+
+    Raises
+    ------
+    ArgumentError
+        When it has other than m numbers.
+    """
+    try:
+        given = statistic(model)
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything, and one replicate is not all
+        return _what_went_wrong(error)
+    values = _statistic_values(given)[1]
+    if len(values) != m:
+        raise ArgumentError(
+            f"statistic must return the same numbers for every fit; it returned {m} for the model and {len(values)} "
+            "for a replicate"
+        )
+    return NOT_A_NUMBER if np.isnan(values).any() else values
+
+
+def _what_went_wrong(error: Exception) -> str:
+    """Type and text of an exception, without the full stop of a sentence."""
+    return f"{type(error).__name__}: {error}".rstrip(":. ")
+
+
+def _statistic_values(given: object) -> tuple[tuple[str, ...], FloatArray]:
     """Names and numbers of what a statistic returned: a number, a sequence of them, a Series or a dict."""
     if isinstance(given, dict):
         given = pd.Series(given)

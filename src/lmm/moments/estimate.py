@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import one_of
 from lmm.design import Design, build_design
+from lmm.errors import ArgumentError, ModelError
 from lmm.formula import parse_formula
+from lmm.model import FittedModel
 from lmm.moments.henderson import reductions
 from lmm.moments.minque import minque0
 from lmm.moments.result import TITLES, MomentEstimates
@@ -19,8 +21,8 @@ from lmm.moments.table import anova_rows, error_rows, f_test, imbalance, require
 
 
 def anova_estimates(
-    formula: str,
-    data: Any,  # noqa: ANN401 - frames of any library
+    formula: str | FittedModel,
+    data: Any = None,  # noqa: ANN401 - frames of any library
     *,
     method: str = "henderson3",
     weights: str | ArrayLike | None = None,
@@ -33,10 +35,11 @@ def anova_estimates(
 
     Parameters
     ----------
-    formula : str
-        As for `lmm.fit`. Effects of one term must be independent: ``(1 | g)``, ``(x || g)``.
+    formula : str or FittedModel
+        As for `lmm.fit`. Effects of one term must be independent: ``(1 | g)``, ``(x || g)``. A fitted model stands for
+        its formula with its data, weights, offset and contrasts.
     data : DataFrame
-        One row an observation.
+        One row an observation; left out with a fitted model.
     method : {"henderson3", "balanced", "minque0"}
         ``"henderson3"``: sums of squares of the random effects in the order of the formula, each adjusted for the
         fixed effects and for those before it, set equal to their expectations; any layout. ``"balanced"``: the same
@@ -52,8 +55,11 @@ def anova_estimates(
 
     Raises
     ------
+    ArgumentError
+        When a fitted model comes with data, or with arguments that it holds already.
     ModelError
-        For correlated random effects, a source without degrees of freedom, or a layout that is not balanced.
+        For correlated random effects, a source without degrees of freedom, or a layout that is not balanced, or a fitted model with a
+        known residual standard deviation.
     LMMError
         For the other arguments, as in `lmm.fit`.
 
@@ -91,11 +97,30 @@ def anova_estimates(
     Residual     2451
     """
     one_of("method", method, TITLES)
-    design = build_design(
-        parse_formula(formula), data, weights=weights, offset=offset, na_action=na_action, contrasts=contrasts
-    )
+    if isinstance(formula, FittedModel):
+        given = {"data": data, "weights": weights, "offset": offset, "contrasts": contrasts}
+        design = _design_of(formula, [name for name, value in given.items() if value is not None])
+    else:
+        design = build_design(
+            parse_formula(formula), data, weights=weights, offset=offset, na_action=na_action, contrasts=contrasts
+        )
     sources = random_sources(design)
     return _by_minque(design, sources) if method == "minque0" else _by_reductions(design, sources, method)
+
+
+def _design_of(model: FittedModel, given: list[str]) -> Design:
+    """Design of a fitted model, with which no other data or arguments can be given."""
+    if given:
+        raise ArgumentError(
+            f"A fitted model brings its own data, weights, offset and contrasts: leave out {', '.join(given)}, or give "
+            "a formula in place of the model."
+        )
+    if model.known_sigma is not None:
+        raise ModelError(
+            "The model was fitted with a known residual standard deviation, and moment equations estimate it: give the "
+            "formula and the data in place of the model."
+        )
+    return model.design
 
 
 def _by_reductions(design: Design, sources: tuple[Source, ...], method: str) -> MomentEstimates:

@@ -30,6 +30,7 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
         chosen = names.index(parameter) if parameter is not None else 0
         panel = axes_or_new(ax)
         _draw(panel, result, chosen)
+        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
         return panel
     if ax is not None:
         raise ArgumentError(
@@ -39,7 +40,7 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
 
     n_columns = min(PER_ROW, len(names))
     n_rows = -(-len(names) // n_columns)
-    _, panels = plt.subplots(
+    figure, panels = plt.subplots(
         n_rows, n_columns, figsize=(3.2 * n_columns, 2.4 * n_rows), layout="constrained", squeeze=False
     )
     for i, panel in enumerate(panels.ravel()):
@@ -47,6 +48,10 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
             _draw(panel, result, i)
         else:
             panel.set_axis_off()
+    lines = {
+        label: line for panel in panels.ravel() for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, frameon=False)
     return list(panels.ravel()[: len(names)])
 
 
@@ -63,12 +68,12 @@ def _draw(ax: Axes, result: BootstrapResult, i: int) -> None:
         counted, edges = np.histogram(smooth, bins="auto")
         ax.stairs(counted / (len(values) * np.diff(edges)), edges, fill=True, color=GUIDE)
         grid = np.linspace(smooth.min(), smooth.max(), N_POINTS)
-        ax.plot(grid, (1.0 - mass) * _density(smooth, grid), color=BLUE)
+        ax.plot(grid, (1.0 - mass) * _density(smooth, grid), color=BLUE, label="kernel density")
     if mass:
         ax.annotate(f"{mass:.0%} at {common[place]:.3g}", (0.97, 0.95), xycoords="axes fraction", ha="right", va="top")
-    ax.axvline(float(result.original.iloc[i]), color=VERMILION)
-    for limit in result.conf_int().iloc[i]:
-        ax.axvline(float(limit), color=VERMILION, linestyle=":")
+    ax.axvline(float(result.original.iloc[i]), color=VERMILION, label="estimate")
+    for limit, label in zip(result.conf_int().iloc[i], ("95 % percentile limits", None), strict=True):
+        ax.axvline(float(limit), color=VERMILION, linestyle=":", label=label)
     ax.set_xlabel(name)
     ax.set_ylabel("density")
 

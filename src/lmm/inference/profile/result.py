@@ -249,7 +249,8 @@ class ProfileResult(Report):
         ----------
         kind : {"zeta", "density", "pairs"}
             Signed roots against the values; the densities that make zeta standard normal; or contours of the
-            likelihood for pairs of parameters, with the traces of the profiles.
+            likelihood for pairs of parameters, with the traces of the profiles. Pairs need one criterion for all
+            parameters: for a REML fit, ``fit.profile(criterion="ml")``.
         ax : Axes or array of Axes, optional
             Where to draw: one for each parameter, or for pairs a square array of them. A new figure where None.
 
@@ -260,7 +261,7 @@ class ProfileResult(Report):
         Raises
         ------
         ArgumentError
-            When kind is unknown, or the number of axes does not fit.
+            When kind is unknown, the number of axes does not fit, or pairs have two criteria.
         """
         from lmm.plots.profile import plot_profile  # noqa: PLC0415 - matplotlib is imported on use
 
