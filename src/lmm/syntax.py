@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["CONSTANTS", "canonical", "column_of", "columns_in", "decode", "parse", "quote"]
+__all__ = ["CONSTANTS", "canonical", "column_of", "columns_in", "decode", "match_name", "parse", "quote"]
 
 # Words that R users write for constants, and Python's own.
 CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "True": True, "False": False, "None": None}
@@ -34,6 +35,16 @@ def column_of(expression: str) -> str | None:
     if len(expression) > 1 and expression[0] == expression[-1] == "`" and expression.count("`") == 2:  # noqa: PLR2004 - one pair
         return expression[1:-1]
     return None
+
+
+def match_name(given: object, names: Iterable[str]) -> str | None:
+    """The one of some names that is given, in backticks or without them; None where it is none of them."""
+    if not isinstance(given, str):
+        return None
+    known = list(names)
+    if given in known:
+        return given
+    return next((name for name in known if name.replace("`", "") == given.replace("`", "")), None)
 
 
 def quote(name: str) -> str:

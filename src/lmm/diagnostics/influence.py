@@ -16,6 +16,7 @@ from lmm.display import Table, format_column
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray, IntArray
+from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -159,11 +160,14 @@ def _units(model: FittedModel, by: object) -> tuple[str, IntArray, pd.Index[Any]
     """Name of what is left out, unit of each row, and labels of the units."""
     if by is None:
         return "row", np.arange(model.nobs), model.design.index
-    for factor in model.factors:
-        if isinstance(by, str) and by == factor.group:
-            return by, factor.codes, factor.levels
     groups = [factor.group for factor in model.factors]
-    raise ArgumentError(f"by must be None (single rows) or a grouping factor of the model, among {groups}; got {by!r}")
+    name = match_name(by, groups)
+    if name is None:
+        raise ArgumentError(
+            f"by must be None (single rows) or a grouping factor of the model, among {groups}; got {by!r}"
+        )
+    factor = model.factors[groups.index(name)]
+    return name, factor.codes, factor.levels
 
 
 def _lost_notes(model: FittedModel, deletion: Deletion, name: str, labels: pd.Index[Any]) -> list[str]:
