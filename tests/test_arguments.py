@@ -298,6 +298,30 @@ def test_refit_of_any_real_type(dtype):
     assert fitted("sleepstudy", reml=True).refit(pd.Series(y).astype(dtype)).deviance == expected
 
 
+@pytest.mark.parametrize(
+    "index", [pd.RangeIndex(180)[::-1], pd.RangeIndex(1, 181), pd.MultiIndex.from_arrays([range(180)] * 2)]
+)
+def test_refit_of_labelled_rows(index):
+    fit, y = fitted("sleepstudy", reml=True), DATA["Reaction"]
+    for given in (y.set_axis(index), pd.DataFrame({"a": y, "b": 2.0 * y}).set_axis(index)):
+        with pytest.raises(lmm.DataError, match=r"y is a .*by position.*fit.design.index.*to_numpy"):
+            fit.refit(given)
+
+
+def test_refit_after_rows_were_left_out():
+    data = DATA.assign(Reaction=DATA["Reaction"].mask(DATA.index < 3))
+    fit = lmm.fit("Reaction ~ Days + (Days | Subject)", data)
+    kept = data["Reaction"].dropna()
+    for y in (kept, kept.reset_index(drop=True), kept.to_numpy()):
+        assert fit.refit(y).deviance == pytest.approx(fit.deviance, rel=1e-10)
+    with pytest.raises(lmm.DataError, match="position 0 has the label 179 in it and 3 there"):
+        fit.refit(kept[::-1])
+    fixed = lmm.fit("Reaction ~ Days", data, allow_fixed=True)
+    assert fixed.refit(kept).deviance == pytest.approx(fixed.deviance)
+    with pytest.raises(lmm.DataError, match="by position"):
+        fixed.refit(kept[::-1])
+
+
 def test_refit_of_a_constant():
     with pytest.raises(lmm.ModelError):
         fitted("sleepstudy", reml=True).refit(np.ones(180))

@@ -147,6 +147,25 @@ def test_weights(weights, words):
         assert word in str(caught.value)
 
 
+LABELLED = DATA[["y", "x", "g"]].set_index(pd.Index([f"row {i}" for i in range(N)]))
+
+
+@pytest.mark.parametrize("argument", ["weights", "offset"])
+def test_a_series_in_another_order_is_refused(argument):
+    given = pd.Series(np.arange(1.0, N + 1.0), index=LABELLED.index)
+    expected = getattr(build(data=LABELLED, **{argument: given.to_numpy()}), argument)
+    for accepted in (given, given.reset_index(drop=True)):
+        assert np.array_equal(getattr(build(data=LABELLED, **{argument: accepted}), argument), expected)
+    with pytest.raises(
+        DataError, match=f"{argument} is a Series.*by position.*'row 35'.*'row 0'.*loc.*to_numpy"
+    ) as error:
+        build(data=LABELLED, **{argument: given[::-1]})
+    assert f"{argument}.loc[data.index]" in str(error.value)
+    # the data in another order, the series with its default index
+    with pytest.raises(DataError, match="position 0 has the label 0 in it and 35 there"):
+        build(data=DATA[::-1], **{argument: given.reset_index(drop=True)})
+
+
 NOT_FRAMES = [None, 5, "data.csv", [1, 2], np.ones((3, 3)), DATA["y"], DATA.iloc[:0], pd.DataFrame(index=range(3))]
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -263,3 +264,38 @@ def test_other_refusals(monkeypatch):
     with pytest.raises(lmm.ModelError, match=r"leaving out 5 rows in one step.*exact=True"):
         fit.influence(by="Batch")
     assert fit.influence(by="Batch", exact=True).notes == ()
+
+
+def test_groups_in_backticks_and_nested_levels():
+    """Names print with and without backticks; the levels of nested groups as "a:b"."""
+    data = lmm.datasets.load("oats").rename(columns={"Block": "the block"})
+    fit = lmm.fit("yield ~ nitro + (1 | `the block`/Variety)", data)
+    by = "`the block`:Variety"
+    found = fit.influence(by=by)
+    assert found.by == "the block:Variety"
+    pd.testing.assert_frame_equal(found.dfbeta, fit.influence(by="the block:Variety").dfbeta)
+    assert lmm.exact_rlrt(fit, by, n_sim=100, rng=1).null == lmm.exact_rlrt(fit, "the block:Variety", n_sim=100).null
+    assert lmm.exact_f_test(fit, by).null == "The variance of the block:Variety is zero."
+    assert lmm.plots.caterpillar(fit, by).get_xlabel() == "the block:Variety: Intercept"
+    pd.testing.assert_series_equal(fit.predict(random=by), fit.predict(random="the block:Variety"))
+
+    shown = str(found)
+    assert "('" not in shown
+    assert "I:Victory" in shown
+    for ax in (
+        lmm.plots.caterpillar(fit, by),
+        lmm.plots.residuals_by_group(fit, by),
+        lmm.plots.cooks_distance(found, n_labels=3),
+    ):
+        texts = [*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts]
+        assert "I:Victory" in [text.get_text() for text in texts]
+        assert not any("(" in text.get_text() for text in texts)
+    plt.close("all")
+
+
+def test_notes_name_nested_levels():
+    data = lmm.datasets.load("oats").assign(alone=lambda d: (d.index < 4) * 1.0)
+    fit = lmm.fit("yield ~ alone + (1 | Block/Variety)", data)
+    assert "Without 'I:Victory' of 'Block:Variety', the coefficient 'alone' cannot" in str(
+        fit.influence("Block:Variety")
+    )

@@ -212,13 +212,13 @@ def test_families_within_levels_of_by(oats_crossed, family):
 
 def test_polynomials_are_those_of_the_tables():
     """Fisher & Yates (1963), Statistical Tables, table XXIII."""
-    assert read_family("poly", list("abcde")).W.tolist() == [
+    assert read_family("poly", pd.DataFrame({"f": list("abcde")})).W.tolist() == [
         [-2, -1, 0, 1, 2],
         [2, -1, -2, -1, 2],
         [-1, 2, 0, -2, 1],
         [1, -4, 6, -4, 1],
     ]
-    W = read_family("poly", [str(i) for i in range(11)]).W
+    W = read_family("poly", pd.DataFrame({"x": range(11)})).W
     assert len(W) == 6
     np.testing.assert_allclose(W @ W.T, np.diag(np.diag(W @ W.T)), atol=1e-9)
 
@@ -233,6 +233,56 @@ def test_weights_by_row_and_by_name(machines):
     np.testing.assert_allclose(rows["estimate"], [estimate[2] - estimate[:2].mean(), estimate[0]])
     np.testing.assert_allclose(rows.loc[1, "lower"], means.loc[0, "lower"])
     np.testing.assert_allclose(named["p_value"], rows["p_value"][:1])
+
+
+def test_weights_by_level(machines, oats, oats_crossed):
+    rows = {"C": [-0.5, -0.5, 1.0], "B": [0, 1.0, 0]}
+    named = {"C": {"C": 1, "A": -0.5, "B": -0.5}, "B": {"B": 1}}
+    expected = lmm.emmeans(machines, "Machine", contrasts=rows).contrasts
+    pd.testing.assert_frame_equal(lmm.emmeans(machines, "Machine", contrasts=named).contrasts, expected)
+    # numbers by value or by the name of the mean; several variables by a tuple or by the name
+    pairwise = lmm.emmeans(oats, "nitro", contrasts="pairwise", adjust="none").contrasts["estimate"]
+    for weights in ({0.0: 1, 0.2: -1}, {"nitro0": 1, "nitro0.2": -1}):
+        assert lmm.emmeans(oats, "nitro", contrasts={"d": weights}).contrasts["estimate"][0] == pairwise[0]
+    both = lmm.emmeans(oats_crossed, ["Variety", "nitro"], at={"nitro": [0, 0.2]}, contrasts="pairwise").contrasts
+    for weights in (
+        {("Golden Rain", 0.0): 1, ("Marvellous", 0.0): -1},
+        {"Golden Rain nitro0": 1, "Marvellous nitro0": -1},
+    ):
+        found = lmm.emmeans(oats_crossed, ["Variety", "nitro"], at={"nitro": [0, 0.2]}, contrasts={"d": weights})
+        assert found.contrasts["estimate"][0] == pytest.approx(both["estimate"][0])
+
+
+def test_names_in_backticks():
+    data = lmm.datasets.load("oats").rename(columns={"Variety": "the variety", "nitro": "g*N", "Block": "the block"})
+    fit = lmm.fit("yield ~ `the variety` * `g*N` + (1 | `the block`)", data)
+    plain = lmm.emmeans(fit, "the variety", at={"g*N": [0.1]})
+    for specs in ("`the variety`", ["`the variety`"]):
+        pd.testing.assert_frame_equal(lmm.emmeans(fit, specs, at={"`g*N`": [0.1]}).table, plain.table)
+    pd.testing.assert_frame_equal(lmm.emmeans(fit, "1", by="`the variety`", at={"g*N": [0.1]}).table, plain.table)
+    both = lmm.emmeans(fit, "`the variety` * `g*N`")
+    assert both.factors == ("the variety", "g*N")
+    slopes = lmm.emtrends(fit, "`the variety`", "`g*N`")
+    pd.testing.assert_frame_equal(slopes.table, lmm.emtrends(fit, "the variety", "g*N").table)
+
+
+def test_one_overall_mean_or_slope(orthodont):
+    slope = lmm.emtrends(orthodont, None, "age")
+    pd.testing.assert_frame_equal(slope.table, lmm.emtrends(orthodont, "1", "age").table)
+    assert len(lmm.emmeans(orthodont, None)) == 1
+
+
+def test_means_of_a_model_without_random_effects():
+    data = lmm.datasets.load("machines")
+    fit = lmm.fit("score ~ Machine", data, allow_fixed=True)
+    means = lmm.emmeans(fit, "Machine", ddf="residual").table["estimate"]
+    np.testing.assert_allclose(means, data.groupby("Machine", observed=True)["score"].mean())
+
+
+def test_means_of_what_is_no_model():
+    for call in (lambda: lmm.emmeans(3, "a"), lambda: lmm.emtrends("fit", "a", "x")):
+        with pytest.raises(lmm.ArgumentError, match=r"takes a fitted model, as lmm\.fit gives it; got a (int|str)"):
+            call()
 
 
 def test_means_are_averages_of_predictions(oats_crossed):
@@ -438,6 +488,10 @@ REFUSED = [
     ({"contrasts": "dunnett"}, "contrasts must be None, one of 'pairwise'"),
     ({"contrasts": [1, 2]}, "one for each of the 3 means (A, B, C)"),
     ({"contrasts": [0, 0, 0]}, "all zero"),
+    ({"contrasts": {"A": 1, "B": -1, "C": 0}}, "in a dict by name of the contrast, whose values may be dicts by level"),
+    ({"contrasts": {"d": {"A": 1, "Z": -1}}}, "there is no mean 'Z'; the means are A, B, C"),
+    ({"contrasts": {"d": {"A": "one"}}}, "got {'A': 'one'}"),
+    ({"contrasts": {"d": {"A": 0}}}, "all zero"),
     ({"specs": "1", "contrasts": "pairwise"}, "at least two means"),
     ({"adjust": "scheffe"}, "adjust must be one of 'tukey'"),
     ({"ddf": "kr"}, "ddf must be one of"),

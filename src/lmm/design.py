@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmm import checks
+from lmm.arguments import check_positions
 from lmm.columns import Categorical, Column
 from lmm.encoding import Encoding, Evaluated, encode
 from lmm.errors import DataError
@@ -204,8 +205,8 @@ def build_design(
     data : DataFrame
         pandas, polars, pyarrow, or a dict of columns.
     weights, offset : str or array_like (n,), optional
-        Name of a column, an expression, or one number for each row of the data. A Series is matched by position,
-        not by its index.
+        Name of a column, an expression, or one number for each row of the data, matched by position: the index of a
+        Series must be that of the data, or the default one.
     na_action : {"drop", "raise"}
         What to do about missing values.
     sigma_fixed : bool
@@ -358,7 +359,9 @@ def row_argument(
     if given is None:
         return None, {}
     if not isinstance(given, str):
-        return checks.vector_argument(what, given, table.n), {}
+        values = checks.vector_argument(what, given, table.n)
+        check_positions(what, given, table.index, "the rows of the data", f"{what}.loc[data.index]")
+        return values, {}
     expression = given if given in table else canonical_argument(what, given)
     columns: dict[str, Column] = {}
     for name in (given,) if given in table else columns_in(expression):

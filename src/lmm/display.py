@@ -132,6 +132,18 @@ def format_p(p_value: float) -> str:
     return f"{p_value:.4f}" if p_value >= LEAST_P else f"<{LEAST_P:.4f}"
 
 
+def label_text(label: object) -> str:
+    """
+    A label as it is printed, that of a nested group as ``a:b``.
+
+    Examples
+    --------
+    >>> label_text(("I", "Victory")), label_text(308)
+    ('I:Victory', '308')
+    """
+    return ":".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
 def capital(text: str) -> str:
     """Text with a capital first letter."""
     return text[0].upper() + text[1:]

@@ -97,9 +97,11 @@ def fit(
     reml : bool
         Restricted maximum likelihood (True) or maximum likelihood (False).
     weights : str or array_like (n,), optional
-        Precision weights w, a column's name or numbers: Var(e_i) = sigma^2 / w_i.
+        Precision weights w, a column's name or numbers: Var(e_i) = sigma^2 / w_i. Numbers are matched with the rows of
+        the data by position; a Series whose index is neither that of the data nor the default one, 0 to n - 1, is
+        refused.
     offset : str or array_like (n,), optional
-        Known part of the linear predictor.
+        Known part of the linear predictor, given like weights.
     sigma : float, optional
         Known residual standard deviation. With ``weights=1/D, sigma=1`` the sampling variances D are known.
     na_action : {"drop", "raise"}
@@ -177,14 +179,14 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     ----------
     model : FittedModel
     y : array_like (nobs,)
-        One number for each row used by the model, on the scale of its response.
+        One number for each row used by the model, on the scale of its response; see `FittedModel.refit`.
 
     Raises
     ------
     DataError
-        When y holds something else than numbers, has another length or is not finite.
+        When y holds something else than numbers, has another length, is not finite, or has the index of other rows.
     """
-    design = replace(model.design, y=responses(y, model.nobs))
+    design = replace(model.design, y=responses(y, model.design.index))
     return fit_design(design, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
 
 

@@ -96,8 +96,8 @@ class FixedModel(LinearModel):
         return simulate(self, n, rng=rng)
 
     def refit(self, y: ArrayLike) -> FixedModel:
-        """Fit the same model to a new response (nobs,)."""
-        design = replace(self.design, y=responses(y, self.nobs))
+        """Fit the same model to a new response (nobs,), matched by position; see `FittedModel.refit`."""
+        design = replace(self.design, y=responses(y, self.design.index))
         return fit_fixed_design(design, reml=self.reml, sigma=self.known_sigma)
 
     def summary(self) -> FixedSummary:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import as_numbers
+from lmm.arguments import as_numbers, check_positions
 from lmm.batch.refits import Refitter
 from lmm.errors import ConvergenceWarning, DataError
 from lmm.inference.estimated import estimate_names, refit_values
@@ -32,6 +32,7 @@ def refit_many(model: FittedModel, Y: ArrayLike | pd.DataFrame) -> pd.DataFrame:
             f"refit needs one response a column, numbers in an array of shape ({n}, m), one row for each of the {n} "
             f"rows used; got {got}"
         )
+    check_positions("y", Y, model.design.index, "the rows used by the fit", "y.loc[fit.design.index]")
     labels = Y.columns if isinstance(Y, pd.DataFrame) else pd.RangeIndex(responses.shape[1])
     finite = np.atleast_1d(np.isfinite(responses).all(axis=0))
     if not finite.all():

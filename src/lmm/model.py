@@ -920,7 +920,9 @@ class FittedModel(LinearModel):
         Parameters
         ----------
         y : array_like (nobs,) or (nobs, m), or DataFrame
-            One number for each row used; in a matrix, one response a column.
+            One number for each row used; in a matrix, one response a column. Rows are matched by position: a Series
+            or a DataFrame must have the index of the rows used, ``fit.design.index``, or the default one, 0 to
+            nobs - 1.
 
         Returns
         -------
@@ -932,7 +934,8 @@ class FittedModel(LinearModel):
         Raises
         ------
         DataError
-            When y has another length or holds anything but finite numbers.
+            When y has another length, holds anything but finite numbers, or is labelled as other rows or in another
+            order.
 
         Warns
         -----

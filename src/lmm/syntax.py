@@ -13,7 +13,18 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["CONSTANTS", "canonical", "column_of", "columns_in", "decode", "parse", "quote", "shown", "term_name"]
+__all__ = [
+    "CONSTANTS",
+    "canonical",
+    "column_of",
+    "columns_in",
+    "decode",
+    "match_name",
+    "parse",
+    "quote",
+    "shown",
+    "term_name",
+]
 
 # Words that R users write for constants, and Python's own.
 CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "True": True, "False": False, "None": None}
@@ -45,6 +56,16 @@ def shown(expression: str) -> str:
 def term_name(term: Iterable[str]) -> str:
     """Give the name of a term: ``a``, or ``a:b`` for an interaction; empty for the intercept."""
     return ":".join(map(shown, term))
+
+
+def match_name(given: object, names: Iterable[str]) -> str | None:
+    """The one of some names that is given, in backticks or without them; None where it is none of them."""
+    if not isinstance(given, str):
+        return None
+    known = list(names)
+    if given in known:
+        return given
+    return next((name for name in known if name.replace("`", "") == given.replace("`", "")), None)
 
 
 def quote(name: str) -> str:

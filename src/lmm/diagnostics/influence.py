@@ -12,10 +12,11 @@ import pandas as pd
 from lmm.diagnostics.deletion import Deletion, one_step, too_few_levels
 from lmm.diagnostics.deletion import exact as exact_deletion
 from lmm.diagnostics.leverage import cooks_distance, leverage
-from lmm.display import Table, format_column
+from lmm.display import Table, format_column, label_text
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray, IntArray
+from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -111,7 +112,7 @@ class InfluenceResult:
         moves = self.dfbetas.to_numpy()[places]
         furthest = np.argmax(np.abs(np.nan_to_num(moves)), axis=1)
         columns = (
-            [str(label) for label in self.cooks_distance.index[places]],
+            [label_text(label) for label in self.cooks_distance.index[places]],
             [str(self.dfbetas.columns[i]) for i in furthest],
             format_column(moves[np.arange(len(moves)), furthest], most_decimals=3),
             format_column(cook[places], most_decimals=4),
@@ -159,11 +160,14 @@ def _units(model: FittedModel, by: object) -> tuple[str, IntArray, pd.Index[Any]
     """Name of what is left out, unit of each row, and labels of the units."""
     if by is None:
         return "row", np.arange(model.nobs), model.design.index
-    for factor in model.factors:
-        if isinstance(by, str) and by == factor.group:
-            return by, factor.codes, factor.levels
     groups = [factor.group for factor in model.factors]
-    raise ArgumentError(f"by must be None (single rows) or a grouping factor of the model, among {groups}; got {by!r}")
+    name = match_name(by, groups)
+    if name is None:
+        raise ArgumentError(
+            f"by must be None (single rows) or a grouping factor of the model, among {groups}; got {by!r}"
+        )
+    factor = model.factors[groups.index(name)]
+    return name, factor.codes, factor.levels
 
 
 def _lost_notes(model: FittedModel, deletion: Deletion, name: str, labels: pd.Index[Any]) -> list[str]:
@@ -179,7 +183,7 @@ def _lost_notes(model: FittedModel, deletion: Deletion, name: str, labels: pd.In
 
 
 def _named(name: str, label: object) -> str:
-    shown = repr(label) if isinstance(label, str) else str(label)
+    shown = repr(label_text(label)) if isinstance(label, (str, tuple)) else str(label)
     return f"row {shown}" if name == "row" else f"{shown} of {name!r}"
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.errors import ArgumentError, ModelError
+from lmm.fixed import FixedModel
 from lmm.linalg import BoolArray
 from lmm.prediction.selection import chosen_effects
+from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -64,6 +66,20 @@ def require_mixed(fit: object, caller: str) -> None:
         )
 
 
+def require_model(fit: object, caller: str) -> None:
+    """
+    Refuse what is no fitted model, with random effects or without.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    from lmm.model import FittedModel  # noqa: PLC0415 - as above
+
+    if not isinstance(fit, (FittedModel, FixedModel)):
+        raise ArgumentError(f"{caller} takes a fitted model, as lmm.fit gives it; got a {type(fit).__name__}")
+
+
 def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:
     """
     Find the random effects that ``group`` names.
@@ -83,7 +99,7 @@ def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:
     choices = f"a grouping factor among {groups} or a term such as '(1 | {groups[0]})'"
     if group is None and len(groups) > 1:
         raise ArgumentError(f"the model has several grouping factors; say with group= which is tested: {choices}")
-    if group is not None and (not isinstance(group, str) or (group not in groups and "|" not in group)):
+    if group is not None and match_name(group, groups) is None and not (isinstance(group, str) and "|" in group):
         raise ArgumentError(f"group must be {choices}; got {group!r}")
     chosen = chosen_effects(model, groups[0] if group is None else group)
     if len(chosen) > 1:

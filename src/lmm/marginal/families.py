@@ -23,7 +23,7 @@ DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 # Signs that would be mistaken for part of a contrast's name.
 SIGNS = "-+*/"
 
-Contrasts = str | Mapping[str, Sequence[float]] | Sequence[Any] | FloatArray
+Contrasts = str | Mapping[str, Sequence[float] | Mapping[Any, float]] | Sequence[Any] | FloatArray
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,26 @@ class Family:
     pairwise: bool = False
 
 
-def read_family(contrasts: Contrasts, labels: Sequence[str]) -> Family:
+def read_family(contrasts: Contrasts, levels: pd.DataFrame) -> Family:
     """
     Weights of a family of contrasts.
 
     Parameters
     ----------
     contrasts : {"pairwise", "trt.vs.ctrl", "consecutive", "poly"}, array_like (k,) or (r, k), or mapping
-        The name of a family, weights, or weights by name.
-    labels : sequence of str
-        Names of the k means.
+        The name of a family, weights, or weights by name, an array (k,) or a mapping of levels to numbers.
+    levels : DataFrame
+        Values of the variables of the k means, one row a mean.
 
     Raises
     ------
     ArgumentError
         For another name, and for weights that do not fit.
     """
+    labels = mean_labels(levels)
     k = len(labels)
     if isinstance(contrasts, Mapping):
-        W = _weights(list(contrasts.values()), labels)
+        W = _weights([_row(weights, levels, labels) for weights in contrasts.values()], labels)
         return Family(W, tuple(str(name) for name in contrasts))
     if not isinstance(contrasts, str):
         W = _weights(contrasts, labels)
@@ -114,18 +115,41 @@ def _bare(text: str) -> bool:
     return text in {"True", "False"} or re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text) is not None
 
 
+def _row(given: Any, levels: pd.DataFrame, labels: Sequence[str]) -> FloatArray:  # noqa: ANN401 - any array_like
+    """Weights of one contrast; by level where they are a mapping."""
+    k = len(labels)
+    numbers = as_numbers(list(given.values()) if isinstance(given, Mapping) else given)
+    if numbers is None or numbers.shape != ((len(given),) if isinstance(given, Mapping) else (k,)):
+        raise _no_weights(given, labels)
+    if not isinstance(given, Mapping):
+        return numbers
+    values = levels.iloc[:, 0] if levels.shape[1] == 1 else levels.itertuples(index=False, name=None)
+    place = {name: i for names in (values, labels) for i, name in enumerate(names)}
+    row = np.zeros(k)
+    for level, weight in zip(given, numbers, strict=True):
+        if level not in place:
+            raise ArgumentError(f"contrasts: there is no mean {level!r}; the means are {', '.join(labels)}")
+        row[place[level]] += weight
+    return row
+
+
 def _weights(given: Any, labels: Sequence[str]) -> FloatArray:  # noqa: ANN401 - any array_like
     W = as_numbers(given)
-    k = len(labels)
-    if W is None or W.ndim not in {1, 2} or W.shape[-1] != k or not W.size or not np.isfinite(W).all():
-        raise ArgumentError(
-            f"contrasts: weights must be finite numbers, one for each of the {k} means ({', '.join(labels)}), in an "
-            f"array ({k},) or (r, {k}), or in a dict of such rows by name; got {given!r}"
-        )
+    if W is None or W.ndim not in {1, 2} or W.shape[-1] != len(labels) or not W.size or not np.isfinite(W).all():
+        raise _no_weights(given, labels)
     W = np.atleast_2d(W)
     if not W.any(axis=1).all():
         raise ArgumentError("contrasts: a row of weights is all zero")
     return W
+
+
+def _no_weights(given: object, labels: Sequence[str]) -> ArgumentError:
+    k = len(labels)
+    return ArgumentError(
+        f"contrasts: weights must be finite numbers, one for each of the {k} means ({', '.join(labels)}), in an array "
+        f"({k},) or (r, {k}), or in a dict by name of the contrast, whose values may be dicts by level, such as "
+        f"{{'first': {{{labels[0]!r}: 1}}}}; got {given!r}"
+    )
 
 
 def _polynomials(k: int) -> FloatArray:

@@ -25,6 +25,7 @@ from lmm.frames import near_matches
 from lmm.linalg import FloatArray
 from lmm.marginal.families import level_text
 from lmm.memory import require_memory
+from lmm.syntax import match_name
 from lmm.variables import Covariate, Factor
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def reference_grid(design: Design, specs: Sequence[str], by: Sequence[str], at: 
     if at is not None and not isinstance(at, Mapping):
         raise ArgumentError(f"at must be a dict of values by variable, such as {{'x': [0, 1]}}; got {at!r}")
     at = at or {}
-    known_variables(design, at, "at")
+    at = dict(zip(known_variables(design, at, "at"), at.values(), strict=True))
     kept = [*specs, *by]
     values = {}
     for name in [*kept, *(name for name in design.variables if name not in kept)]:
@@ -127,10 +128,13 @@ def reference_grid(design: Design, specs: Sequence[str], by: Sequence[str], at: 
     return Grid(values, len(kept))
 
 
-def known_variables(design: Design, names: Iterable[Any], argument: str) -> None:
-    """Refuse names that are no variables of the fixed part."""
+def known_variables(design: Design, names: Iterable[Any], argument: str) -> list[str]:
+    """Refuse names that are no variables of the fixed part; gives them without backticks."""
+    known = []
     for name in names:
-        if name in design.variables:
+        variable = match_name(name, design.variables)
+        if variable is not None:
+            known.append(variable)
             continue
         near = near_matches(str(name), design.variables)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -138,6 +142,7 @@ def known_variables(design: Design, names: Iterable[Any], argument: str) -> None
             hint = " It groups random effects, whose levels have no marginal means: see random_effects."
         has = ", ".join(design.variables) or "no variables"
         raise ArgumentError(f"{argument}: {name!r} is not in the fixed part of the model, which has {has}.{hint}")
+    return known
 
 
 def grid_columns(design: Design, frame: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

@@ -15,9 +15,10 @@ from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.contrasts import contrast_table, estimable
 from lmm.inference.ddf import Approximation, approximation
+from lmm.inference.tested import require_model
 from lmm.linalg import FloatArray
 from lmm.marginal.adjustments import ADJUSTMENTS, adjusted_p, critical_value
-from lmm.marginal.families import Contrasts, Family, mean_labels, read_family
+from lmm.marginal.families import Contrasts, Family, read_family
 from lmm.marginal.grid import Grid, grid_columns, grid_slopes, known_variables, reference_grid
 from lmm.marginal.notes import adjustment_notes, cells_note, grid_notes
 from lmm.marginal.result import MarginalMeans
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 
+# Signs between names, outside of backticks.
+OPERATORS = re.compile(r"[*:](?=(?:[^`]*`[^`]*`)*[^`]*$)")
 # Columns of the results that are no variables.
 COLUMNS = ("contrast", "estimate", "std_error", "df", "statistic", "p_value", "lower", "upper")
 
 
 def emmeans(
     fit: FittedModel,
-    specs: Names,
+    specs: Names | None,
     *,
     by: Names | None = None,
     at: Mapping[str, Any] | None = None,
@@ -55,9 +58,9 @@ def emmeans(
     Parameters
     ----------
     fit : FittedModel
-    specs : str or list of str
+    specs : str, list of str or None
         Variables of the fixed part whose levels, or combinations of levels, the means are for; as text also
-        ``"A * B"``; ``"1"`` for one overall mean.
+        ``"A * B"``; ``"1"``, or None, for one overall mean. Names that are no plain words may stand in backticks.
     by : str or list of str, optional
         Further variables: the means are for each of their levels too, and contrasts compare within them.
     at : dict, optional
@@ -65,7 +68,8 @@ def emmeans(
         levels.
     contrasts : {"pairwise", "trt.vs.ctrl", "consecutive", "poly"}, array_like (k,) or (r, k), or dict, optional
         Contrasts of the k means within each level of ``by``: all differences; each less the first; each less the one
-        before; orthogonal polynomials for equally spaced levels; or weights of the means, by name in a dict.
+        before; orthogonal polynomials for equally spaced levels; or weights of the means, in a dict by name of the
+        contrast. The weights of one contrast may be a dict too, by level: ``{"C vs A": {"C": 1, "A": -1}}``.
     adjust : {"tukey", "holm", "bonferroni", "sidak", "none"}
         How p-values and limits of contrasts allow for their number, within each level of ``by``. Tukey's method is for
         all differences; elsewhere Sidak's is used in its place. The limits that go with Holm's tests are Bonferroni's.
@@ -113,6 +117,7 @@ def emmeans(
     Degrees of freedom: kenward-roger. Confidence level: 0.95.
     Contrasts: p-values and limits adjusted by Tukey's method for a family of 3 means.
     """
+    require_model(fit, "emmeans")
     design = fit.design
     means_of, within = _variables(design, specs, by)
     grid = reference_grid(design, means_of, within, at)
@@ -122,7 +127,7 @@ def emmeans(
 
 def emtrends(
     fit: FittedModel,
-    specs: Names,
+    specs: Names | None,
     var: str,
     *,
     by: Names | None = None,
@@ -143,8 +148,8 @@ def emtrends(
     Parameters
     ----------
     fit : FittedModel
-    specs : str or list of str
-        Variables of the fixed part whose levels the slopes are for; ``"1"`` for one overall slope.
+    specs : str, list of str or None
+        Variables of the fixed part whose levels the slopes are for; ``"1"``, or None, for one overall slope.
     var : str
         The covariate.
     by, at, contrasts, adjust, ddf, level
@@ -173,9 +178,10 @@ def emtrends(
     At: age = 11.
     Degrees of freedom: kenward-roger. Confidence level: 0.95.
     """
+    require_model(fit, "emtrends")
     design = fit.design
     slopes_of, within = _variables(design, specs, by)
-    known_variables(design, [var], "var")
+    (var,) = known_variables(design, [var], "var")
     if isinstance(design.variables[var], Factor):
         raise ArgumentError(f"var: {var!r} is a factor in this model, which has no slope: compare its means by emmeans")
     grid = reference_grid(design, slopes_of, within, at)
@@ -216,7 +222,7 @@ def _marginal(
     contrasts = None
     if request.contrasts is not None:
         k = grid.n_means // math.prod(len(grid.points[name]) for name in by)
-        family = read_family(request.contrasts, mean_labels(labels.drop(columns=by).iloc[:k]))
+        family = read_family(request.contrasts, labels.drop(columns=by).iloc[:k])
         contrasts, more = _compare(fit, family, (L, offset), labels[by], request)
         notes.extend(more)
     table = labels.join(estimates[["estimate", "std_error", "df", "lower", "upper"]])
@@ -261,24 +267,24 @@ def _compare(
     return pd.concat([labels, groups, table], axis=1), notes
 
 
-def _variables(design: Design, specs: Names, by: Names | None) -> tuple[list[str], list[str]]:
+def _variables(design: Design, specs: Names | None, by: Names | None) -> tuple[list[str], list[str]]:
     """Names in specs, without those in by, and in by; all are variables of the fixed part."""
     if not design.all_names:
         raise ModelError("the model has no fixed effects, and so no marginal means")
     split = _names(design, by, "by") if by is not None else []
-    return [name for name in _names(design, specs, "specs") if name not in split], split
+    return [name for name in _names(design, "1" if specs is None else specs, "specs") if name not in split], split
 
 
 def _names(design: Design, given: Names, argument: str) -> list[str]:
     """Variables that are given as a list, or as text such as ``"A * B"``."""
     if isinstance(given, str):
-        names = [given] if given in design.variables else [part.strip() for part in re.split("[*:]", given)]
+        names = [given] if given in design.variables else [part.strip() for part in OPERATORS.split(given)]
         names = [] if names == ["1"] else names
     elif isinstance(given, Sequence) and all(isinstance(name, str) for name in given):
-        names = list(dict.fromkeys(given))
+        names = list(given)
     else:
         raise ArgumentError(f"{argument} must be a name, or a list of names, of variables in the model; got {given!r}")
-    known_variables(design, names, argument)
+    names = list(dict.fromkeys(known_variables(design, names, argument)))
     for name in names:
         if name in COLUMNS:
             raise ArgumentError(f"{argument}: a variable named {name!r} would hide the column {name!r} of the results")

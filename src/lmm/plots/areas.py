@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmm.display import label_text
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def plot_shrinkage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes.set_xlabel("area, the smallest sampling variance first")
     axes.set_ylabel("estimate")
     if len(ordered) <= MOST_NAMED:
-        axes.set_xticks(x, [str(label) for label in ordered.index], rotation=90)
+        axes.set_xticks(x, [label_text(label) for label in ordered.index], rotation=90)
     else:
         axes.set_xticks([])
     axes.legend()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmm.errors import ArgumentError
+from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -15,9 +16,10 @@ def chosen_factor(model: FittedModel, group: object) -> int:
     groups = [factor.group for factor in model.factors]
     if group is None:
         return 0
-    if not isinstance(group, str) or group not in groups:
+    name = match_name(group, groups)
+    if name is None:
         raise ArgumentError(f"group must be a grouping factor of the model, among {groups}; got {group!r}")
-    return groups.index(group)
+    return groups.index(name)
 
 
 def chosen_effect(model: FittedModel, t: int, effect: object) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lmm.arguments import fitted_model, whole_number
 from lmm.diagnostics.influence import InfluenceResult
+from lmm.display import label_text
 from lmm.errors import ArgumentError
 from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
 
@@ -60,11 +61,11 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     ax.vlines(place[beyond], 0.0, distance[beyond], color=VERMILION, linewidth=2.0, label="beyond")
     ax.axhline(limit, color=GUIDE, linewidth=1.2, linestyle="--", label="3 x mean")
     for i in np.flatnonzero(beyond)[np.argsort(-distance[beyond], kind="stable")][:count]:
-        label, tip = str(influence.cooks_distance.index[int(i)]), (float(i), float(distance[i]))
+        label, tip = label_text(influence.cooks_distance.index[int(i)]), (float(i), float(distance[i]))
         ax.annotate(label, tip, (3.0, 0.0), textcoords="offset points", fontsize="small", va="center")
     ax.set(xlabel="Row" if influence.by == "row" else influence.by, ylabel="Cook's distance")
     if influence.by != "row":
-        labels = [str(label) for label in influence.cooks_distance.index] if len(place) <= MOST_LABELS else []
+        labels = [label_text(label) for label in influence.cooks_distance.index] if len(place) <= MOST_LABELS else []
         ax.set_xticks(place[: len(labels)], labels, rotation=90, fontsize="small")
     ax.set_ylim(bottom=0.0)
     return ax

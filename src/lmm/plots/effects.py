@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.arguments import fitted_model
+from lmm.display import label_text
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.plots.choice import chosen_effect, chosen_factor
@@ -67,7 +68,7 @@ def caterpillar(
     labelled = factor.n_levels <= MOST_LABELS
     ax = axes_or_new(ax, height=max(2.5, 0.18 * factor.n_levels + 1.0) if labelled else 6.0)
     if labelled:
-        ax.set_yticks(place, [str(label) for label in table["level"]], fontsize="small")
+        ax.set_yticks(place, [label_text(label) for label in table["level"]], fontsize="small")
     else:
         ax.set_yticks([])
     ax.axvline(0.0, color=GUIDE, linewidth=1.0, zorder=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.arguments import fitted_model
+from lmm.display import label_text
 from lmm.linalg import FloatArray
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
@@ -140,7 +141,7 @@ def residuals_by_group(
         capprops={"color": DATA},
         flierprops={"marker": "o", "markersize": 3.0, "markeredgecolor": DATA},
     )
-    labels = [str(factor.levels[int(j)]) for j in order] if factor.n_levels <= MOST_LABELS else []
+    labels = [label_text(factor.levels[int(j)]) for j in order] if factor.n_levels <= MOST_LABELS else []
     ax.set_xticks(np.arange(1, len(labels) + 1), labels, rotation=90)
     ax.set(xlabel=f"{factor.group}, by median", ylabel=LABELS[kind])
     return ax

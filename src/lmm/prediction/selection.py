@@ -9,6 +9,7 @@ import numpy as np
 from lmm.errors import ArgumentError
 from lmm.formula import RandomPart, parse_formula
 from lmm.linalg import BoolArray
+from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.factors import GroupingFactor
@@ -48,8 +49,9 @@ def chosen_effects(model: FittedModel | FixedModel, random: bool | str | list[st
 
 def _read(model: FittedModel | FixedModel, wanted: str) -> dict[int, BoolArray]:
     groups = [factor.group for factor in model.factors]
-    if wanted in groups:
-        t = groups.index(wanted)
+    name = match_name(wanted, groups)
+    if name is not None:
+        t = groups.index(name)
         return {t: np.ones(len(model.factors[t].effects), dtype=bool)}
     if "|" not in str(wanted):
         raise _not_random(model, wanted)
