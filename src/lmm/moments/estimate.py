@@ -58,8 +58,8 @@ def anova_estimates(
     ArgumentError
         When a fitted model comes with data, or with arguments that it holds already.
     ModelError
-        For correlated random effects, a source without degrees of freedom, or a layout that is not balanced, or a fitted model with a
-        known residual standard deviation.
+        For correlated random effects, a source without degrees of freedom, a layout that is not balanced, or a fitted
+        model with a known residual standard deviation.
     LMMError
         For the other arguments, as in `lmm.fit`.
 
@@ -99,7 +99,8 @@ def anova_estimates(
     one_of("method", method, TITLES)
     if isinstance(formula, FittedModel):
         given = {"data": data, "weights": weights, "offset": offset, "contrasts": contrasts}
-        design = _design_of(formula, [name for name, value in given.items() if value is not None])
+        names = [name for name, value in given.items() if value is not None]
+        design = _design_of(formula, [*names, *(["na_action"] if na_action != "drop" else [])])
     else:
         design = build_design(
             parse_formula(formula), data, weights=weights, offset=offset, na_action=na_action, contrasts=contrasts

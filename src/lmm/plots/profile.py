@@ -123,8 +123,8 @@ def _pairs(result: ProfileResult, ax: Axes | Sequence[Axes] | None) -> NDArray[A
         raise ArgumentError("pairs need the profiles of two parameters or more")
     if result.reml and len(kinds) > 1:
         raise ArgumentError(
-            "pairs of a fixed effect and a variance parameter need one criterion for both, and this profile of a REML fit "
-            'has two: use fit.profile(criterion="ml").plot("pairs")'
+            "pairs of a fixed effect and a variance parameter need one criterion for both, and this profile of a REML "
+            'fit has two: use fit.profile(criterion="ml").plot("pairs")'
         )
     n = len(curves)
     axes = _grid(ax, n, n, n * n).reshape(n, n)
