@@ -137,7 +137,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)
     if not names:
-        raise ArgumentError(f"{fit.formula!r} has no fixed term but the intercept: there is nothing to drop")
+        raise ArgumentError(f"{fit.formula!r} {_nothing_to_drop(fit.design)}")
     if test == "f":
         return _f_tests(fit, names, ddf)
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
@@ -219,6 +219,17 @@ def _droppable(design: Design) -> tuple[str, ...]:
         for name, term in zip(fixed_terms(design.fixed_encoding), expressions, strict=True)
         if not any(set(term) < set(other) for other in expressions)
         and np.linalg.matrix_rank(remaining_columns(design, (name,)), RANK_TOLERANCE) < p
+    )
+
+
+def _nothing_to_drop(design: Design) -> str:
+    """Why no fixed term can be dropped."""
+    terms = fixed_terms(design.fixed_encoding)
+    if not terms:
+        return "has no fixed term but the intercept: there is nothing to drop"
+    return (
+        f"has fixed terms aliased with each other or with the intercept ({', '.join(terms)}): without any one of them "
+        "the others give the same fit, so that there is nothing to test. Remove those that follow from others"
     )
 
 
