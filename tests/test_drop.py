@@ -160,7 +160,11 @@ def test_terms_are_named_as_in_the_coefficients():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: lmm.drop1(fitted("dyestuff", reml=True)), "nothing to drop"),
+        (lambda: lmm.drop1(fitted("dyestuff", reml=True)), "no fixed term but the intercept: there is nothing to drop"),
+        (
+            lambda: lmm.drop1(fitted("sleepstudy_aliased", reml=True)),
+            r"aliased with each other or with the intercept \(Days, I\(2 \* Days\)\)",
+        ),
         (lambda: lmm.drop1(fitted("pig", reml=True), "Chisq"), "test must be"),
         (lambda: lmm.drop1(fitted("pig", reml=True), "f", ddf="x"), "ddf"),
         (lambda: lmm.ranova(fitted("pig", reml=True), "f"), "test must be one of"),

@@ -236,12 +236,29 @@ def sleep(formula, **options):
     return fit_quietly(formula, frame("sleepstudy"), **options)
 
 
+def changed(change):
+    return fit_quietly("Reaction ~ Days + (Days | Subject)", change(frame("sleepstudy")))
+
+
 @pytest.mark.parametrize(
     ("other", "text"),
     [
         (lambda: sleep("log(Reaction) ~ Days + (Days | Subject)"), "different responses"),
         (lambda: sleep("Reaction ~ Days + (Days | Subject)", weights=np.arange(1.0, 181.0)), "different weights"),
         (lambda: fit_quietly("Reaction ~ Days + (Days | Subject)", frame("sleepstudy").iloc[:170]), "different rows"),
+        (lambda: changed(lambda d: d.iloc[::-1]), "same rows in another order: fit both to the same data frame"),
+        (
+            lambda: changed(lambda d: d.iloc[::-1].reset_index(drop=True)),
+            "the same values of 'Reaction' in another order of the rows",
+        ),
+        (
+            lambda: changed(lambda d: d.set_axis(range(3, 183))),
+            "different rows: both have 180, but the labels of 3 rows of the second",
+        ),
+        (
+            lambda: changed(lambda d: d.assign(Reaction=d["Reaction"] + (d.index < 7))),
+            "the values of 'Reaction' differ in 7 of 180 rows",
+        ),
         (lambda: sleep("Reaction ~ Days + (0 + Days | Subject)"), "same number of parameters"),
         (lambda: sleep("Reaction ~ I(Days^2) + (I(Days^2) | Subject)"), "fixed effects include Days"),
         (lambda: sleep("Reaction ~ Days + (0 + Days + I(Days^2) | Subject)"), "no place for"),

@@ -48,6 +48,10 @@ def test_nested_factors_against_the_analysis_of_variance():
     assert result.df == (9, 20)
     assert result.statistic == pytest.approx(between / within, rel=1e-10)
     assert "sigma^2 + 2 var(batch:cask) + 6 var(batch)" in str(result)
+    assert f"Ratio to sigma^2 + 2 var(batch:cask): {result.estimate:.5g}, 95 % interval" in str(result)
+    for method in ("f", "lrt"):
+        inner = lmm.optimal_test(fitted("pastes", reml=True), "batch:cask", method=method)
+        assert f"Ratio to the residual variance: {inner.estimate:.5g}, 95 %" in str(inner)
 
 
 def test_the_random_block_of_a_split_plot():

@@ -291,6 +291,13 @@ def test_refusals():
     refusal("n_labels must be", lambda: plots.cooks_distance(fit, n_labels=1.5))
     refusal("ax holds one effect", lambda: plots.qq_random_effects(fit, ax=plt.figure().subplots()))
     refusal("x must be a numeric column that the formula names", lambda: plots.fitted_lines(fit, data, "Subject"))
+    doses = lmm.datasets.load("oats")
+    for formula in ("yield ~ factor(nitro) + (1 | Block)", "yield ~ nitro + C(nitro, contr.poly) + (1 | Block)"):
+        coded = fit_quietly(formula, doses)
+        refusal(
+            r"x must be numeric in the formula, where '.*nitro.*' makes a factor",
+            lambda fit=coded: plots.fitted_lines(fit, doses, "nitro"),
+        )
     refusal("by must be a column", lambda: plots.fitted_lines(fit, data, "Days", by="sex"))
     refusal("n_points must be", lambda: plots.fitted_lines(fit, data, "Days", n_points=1))
     refusal("data must be the data of the fit", lambda: plots.fitted_lines(fit, data.head(9), "Days"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from lmm.columns import shown_labels
 from lmm.errors import ArgumentError, DataError
 from lmm.linalg import FloatArray
 
@@ -103,8 +104,9 @@ def check_positions(name: str, given: object, index: pd.Index[Any], rows: str, w
     first = next((i for i, (label, other) in pairs if repr(label) != repr(other)), 0)
     raise DataError(
         f"{name} is a {type(given).__name__}, which is matched with {rows} by position, but its index is not theirs: "
-        f"position {first} has the label {given.index[first]!r} in it and {index[first]!r} there. Put it in their "
-        f"order by {way}, or, if it is in that order already, take its numbers by .to_numpy()"
+        f"position {first} has the label {shown_labels([given.index[first]])} in it and "
+        f"{shown_labels([index[first]])} there. Put it in their order by {way}, or, if it is in that order already, "
+        "take its numbers by .to_numpy()"
     )
 
 

@@ -20,7 +20,7 @@ from lmm.columns import Categorical, as_categorical
 if TYPE_CHECKING:
     from lmm.expressions import Rows
 
-__all__ = ["Covariate", "Factor", "Variable", "read_variables"]
+__all__ = ["Covariate", "Factor", "Variable", "made_a_factor", "read_variables"]
 
 _FACTOR_CALLS = ("C", "factor", "as.factor")
 
@@ -57,14 +57,14 @@ def read_variables(expressions: Iterable[str], rows: Rows) -> dict[str, Variable
     """
     found: dict[str, Variable] = {}
     for expression in expressions:
-        factor = _made_a_factor(expression)
+        factor = made_a_factor(expression)
         for name in syntax.columns_in(expression):
             if name in rows and (name not in found or (name == factor and isinstance(found[name], Covariate))):
                 found[name] = _read(name, rows, as_factor=name == factor)
     return found
 
 
-def _made_a_factor(expression: str) -> str | None:
+def made_a_factor(expression: str) -> str | None:
     """Column that ``factor(x)`` or ``C(x, ...)`` makes a factor of; None for other expressions."""
     if syntax.column_of(expression) is not None:
         return None

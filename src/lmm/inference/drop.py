@@ -138,7 +138,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)
     if not names:
-        raise ArgumentError(f"{fit.formula!r} has no fixed term but the intercept: there is nothing to drop")
+        raise ArgumentError(f"{fit.formula!r} {_nothing_to_drop(fit.design)}")
     if test == "f":
         return anova(fit, 2, ddf).loc[list(names), ["statistic", "num_df", "den_df", "p_value"]]
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
@@ -221,3 +221,27 @@ def _droppable(design: Design) -> tuple[str, ...]:
         if not any(set(term) < set(other) for other in expressions)
         and np.linalg.matrix_rank(remaining_columns(design, (name,)), RANK_TOLERANCE) < p
     )
+<<<<<<< HEAD
+=======
+
+
+def _nothing_to_drop(design: Design) -> str:
+    """Why no fixed term can be dropped."""
+    terms = fixed_terms(design.fixed_encoding)
+    if not terms:
+        return "has no fixed term but the intercept: there is nothing to drop"
+    return (
+        f"has fixed terms aliased with each other or with the intercept ({', '.join(terms)}): without any one of them "
+        "the others give the same fit, so that there is nothing to test. Remove those that follow from others"
+    )
+
+
+def _f_tests(fit: FittedModel, names: Sequence[str], ddf: str) -> pd.DataFrame:
+    """F tests that the mean lies in the columns that remain without a term."""
+    method = approximation(fit, ddf)
+    rows = []
+    for name in names:
+        F = f_test(fit, null_space(remaining_columns(fit.design, (name,)).T).T, method)
+        rows.append((F.statistic, F.num_df, F.den_df, F.p_value))
+    return pd.DataFrame(rows, columns=["statistic", "num_df", "den_df", "p_value"], index=list(names))
+>>>>>>> fixb

@@ -24,6 +24,7 @@ from lmm.linalg import FloatArray
 from lmm.tail import Incidence
 
 if TYPE_CHECKING:
+    from lmm.design import Design
     from lmm.model import FittedModel
 
 # Share of its length that a direction or a column may have outside a space and still count as within.
@@ -63,18 +64,40 @@ def check_comparable(fits: Sequence[FittedModel | FixedModel]) -> None:
         pair = f"{first.formula!r} and {other.formula!r}"
         one, two = first.design, other.design
         if first.nobs != other.nobs or not one.index.equals(two.index):
-            raise ArgumentError(
-                f"the models {pair} are fitted to different rows ({first.nobs} and {other.nobs}): their likelihoods "
-                "cannot be compared. Rows with a missing value in a variable of one model only are the usual cause: "
-                "fit both to data without them"
-            )
+            raise ArgumentError(f"the models {pair} {_different_rows(one, two)}")
         if not np.array_equal(one.y, two.y):
             raise ArgumentError(
-                f"the models {pair} have different responses ({one.response_name!r} and {two.response_name!r}): their "
-                "likelihoods cannot be compared"
+                f"the models {pair} {_different_responses(one, two)}: their likelihoods cannot be compared"
             )
         if not np.array_equal(_weights(first), _weights(other)):
             raise ArgumentError(f"the models {pair} have different weights: their likelihoods cannot be compared")
+
+
+def _different_rows(one: Design, two: Design) -> str:
+    """What differs between the rows of two models, and what to do."""
+    n, m = len(one.index), len(two.index)
+    if n != m:
+        return (
+            f"are fitted to different rows ({n} and {m}): their likelihoods cannot be compared. Rows with a missing "
+            "value in a variable of one model only are the usual cause: fit both to data without them"
+        )
+    n_other = int((~two.index.isin(one.index)).sum())
+    if n_other == 0:
+        return "are fitted to the same rows in another order: fit both to the same data frame"
+    return (
+        f"are fitted to different rows: both have {n}, but the labels of {n_other} rows of the second are not in the "
+        "first. Fit both to the same data, without rows that have a missing value in a variable of either"
+    )
+
+
+def _different_responses(one: Design, two: Design) -> str:
+    """What differs between the responses of two models."""
+    if one.response_name != two.response_name:
+        return f"have different responses ({one.response_name!r} and {two.response_name!r})"
+    if np.array_equal(np.sort(one.y), np.sort(two.y)):
+        return f"have the same values of {one.response_name!r} in another order of the rows"
+    n_other = np.count_nonzero(one.y != two.y)
+    return f"have different responses: the values of {one.response_name!r} differ in {n_other} of {len(one.y)} rows"
 
 
 def same_fixed_part(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> bool:

@@ -22,6 +22,8 @@ from lmm.standardize import standardize
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
+# What a variance is compared with where no other random effect is in the way.
+RESIDUAL = "the residual variance"
 # Difference of two multipliers, relative, that is rounding error.
 SAME = 1e-6
 
@@ -38,18 +40,21 @@ class RatioTest(TestResult):
     lower, upper : float
         Ratios that the two-sided test at this level does not reject.
     level : float
+    denominator : str
+        What the variance is divided by: the residual variance, or a sum of variances.
     """
 
     estimate: float = np.nan
     lower: float = np.nan
     upper: float = np.nan
     level: float = 0.95
+    denominator: str = ""
 
     def __str__(self) -> str:
         if not np.isfinite(self.statistic):
             return super().__str__()
-        interval = f"Ratio {self.estimate:.5g}, {100 * self.level:g} % interval {self.lower:.5g} to {self.upper:.5g}"
-        return f"{super().__str__()}\n{interval}"
+        interval = f"{100 * self.level:g} % interval {self.lower:.5g} to {self.upper:.5g}"
+        return f"{super().__str__()}\nRatio to {self.denominator}: {self.estimate:.5g}, {interval}"
 
 
 def optimal_test(
@@ -115,7 +120,7 @@ def optimal_test(
     Null hypothesis: The variance of batch is zero.
     F = 1.5668, null distribution F(9, 20), p-value 0.1926
     Mean squares with expectations sigma^2 + 2 var(batch:cask) + 6 var(batch) and sigma^2 + 2 var(batch:cask).
-    Ratio 0.094459, 95 % interval 0 to 0.79086
+    Ratio to sigma^2 + 2 var(batch:cask): 0.094459, 95 % interval 0 to 0.79086
     """
     require_mixed(fit, "optimal_test")
     tested = one_variance(fit, group)
@@ -148,7 +153,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
     lower, upper = likelihood.limits(level)
     return RatioTest(
         f"Likelihood-ratio test of a variance ratio ({'REML' if fit.reml else 'maximum likelihood'})",
-        _null(tested, ratio, "the residual variance"),
+        _null(tested, ratio, RESIDUAL),
         statistic,
         (1.0,),
         distribution.sf(statistic),
@@ -159,6 +164,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
         lower,
         upper,
         level,
+        RESIDUAL,
     )
 
 
@@ -187,10 +193,10 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
     tail = float(special.fdtrc(d_1, d_2, statistic))
     tails = (1.0 - level) / 2.0
     upper_f, lower_f = special.fdtri(d_1, d_2, 1.0 - tails), special.fdtri(d_1, d_2, tails)
-    residual = not below.multipliers.any()
+    denominator = expectation if below.multipliers.any() else RESIDUAL
     return RatioTest(
         name,
-        _null(tested, ratio, "the residual variance" if residual else expectation),
+        _null(tested, ratio, denominator),
         statistic,
         (float(d_1), float(d_2)),
         tail if ratio == 0.0 else 2.0 * min(tail, 1.0 - tail),
@@ -201,6 +207,7 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
         max(0.0, float(F / upper_f - 1.0) / multiplier),
         max(0.0, float(F / lower_f - 1.0) / multiplier),
         level,
+        denominator,
     )
 
 

@@ -14,6 +14,7 @@ from lmm.linalg import FloatArray
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, PALETTE, axes_or_new
 from lmm.syntax import columns_in
+from lmm.variables import made_a_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def fitted_lines(
     data : DataFrame
         The data of the fit, from which the other variables are taken.
     x : str
-        A numeric column that the formula names.
+        A numeric column that the formula names, and does not make a factor of.
     group : str, optional
         Grouping factor; the first where None.
     by : str, optional
@@ -128,6 +129,14 @@ def _check_columns(model: FittedModel, used: pd.DataFrame, x: object, by: object
     numeric = sorted(name for name in named if pd.api.types.is_numeric_dtype(used[name]))
     if not isinstance(x, str) or x not in numeric:
         raise ArgumentError(f"x must be a numeric column that the formula names, among {numeric}; got {x!r}")
+    coded = [
+        expression for terms in linear for term in terms.terms for expression in term if made_a_factor(expression) == x
+    ]
+    if coded:
+        raise ArgumentError(
+            f"x must be numeric in the formula, where {coded[0]!r} makes a factor of it, which has no values between "
+            f"its levels: show the means of its levels by lmm.emmeans(fit, {x!r}).plot()"
+        )
     if by is not None and by not in used.columns:
         raise ArgumentError(f"by must be a column of the data, among {list(used.columns)}; got {by!r}")
 
