@@ -523,7 +523,7 @@ def test_refit_fits_the_new_response():
     new = lmm.fit(
         "Reaction ~ Days + (Days|Subject)", data.assign(Reaction=y), weights="w", offset="shift", sigma=22.0, reml=False
     )
-    for response in (y, list(y), pd.Series(y, index=np.arange(180)[::-1])):
+    for response in (y, list(y), pd.Series(y, index=data.index)):
         again = fit.refit(response)
         np.testing.assert_allclose(again.deviance, new.deviance, rtol=1e-12)
         np.testing.assert_allclose(again.params, new.params, rtol=1e-8)

@@ -221,27 +221,14 @@ def _droppable(design: Design) -> tuple[str, ...]:
         if not any(set(term) < set(other) for other in expressions)
         and np.linalg.matrix_rank(remaining_columns(design, (name,)), RANK_TOLERANCE) < p
     )
-<<<<<<< HEAD
-=======
 
 
 def _nothing_to_drop(design: Design) -> str:
     """Why no fixed term can be dropped."""
-    terms = fixed_terms(design.fixed_encoding)
+    terms = design.fixed_encoding.term_names
     if not terms:
         return "has no fixed term but the intercept: there is nothing to drop"
     return (
         f"has fixed terms aliased with each other or with the intercept ({', '.join(terms)}): without any one of them "
         "the others give the same fit, so that there is nothing to test. Remove those that follow from others"
     )
-
-
-def _f_tests(fit: FittedModel, names: Sequence[str], ddf: str) -> pd.DataFrame:
-    """F tests that the mean lies in the columns that remain without a term."""
-    method = approximation(fit, ddf)
-    rows = []
-    for name in names:
-        F = f_test(fit, null_space(remaining_columns(fit.design, (name,)).T).T, method)
-        rows.append((F.statistic, F.num_df, F.den_df, F.p_value))
-    return pd.DataFrame(rows, columns=["statistic", "num_df", "den_df", "p_value"], index=list(names))
->>>>>>> fixb
