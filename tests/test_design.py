@@ -177,7 +177,7 @@ def test_weights_and_offsets_by_name_array_and_expression():
 
 def test_a_series_of_weights_is_matched_by_position():
     shifted = pd.Series(DATA["w"].to_numpy(), index=range(100, 100 + N))
-    with pytest.raises(lmm.DataError, match="weights is a Series, which is matched .* by position"):
+    with pytest.raises(DataError, match="weights is a Series, which is matched"):
         design(weights=shifted)
     np.testing.assert_array_equal(design(weights=shifted.to_numpy()).weights, DATA["w"])
 
