@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmm.design import build_design
+from lmm.errors import DataError
 from lmm.formula import parse_formula
 
 RNG = np.random.default_rng(1)
