@@ -37,12 +37,15 @@ class Forms:
         The K_i.
     k : ndarray (m, p)
         The k_i.
+    weight : float
+        rho^2 / sigma^2.
     """
 
     expected: FloatArray
     average: FloatArray
     K: FloatArray
     k: FloatArray
+    weight: float
 
     @property
     def observed(self) -> FloatArray:
@@ -80,7 +83,7 @@ def quadratic_forms(deviance: ProfiledDeviance, at: Evaluation, directions: Sequ
         average = _bordered(average, 0.5 * weight * scores, 0.5 * weight)
         K = np.concatenate([K, np.eye(p)[None]])
         k = np.concatenate([k, np.zeros((1, p))])
-    return Forms(expected, average, K, k)
+    return Forms(expected, average, K, k, weight)
 
 
 def fixed_products(deviance: ProfiledDeviance, at: Evaluation, directions: Sequence[FloatArray]) -> FloatArray:

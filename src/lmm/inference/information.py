@@ -132,9 +132,7 @@ def information(model: FittedModel, kind: str = "expected") -> pd.DataFrame:
     psi[:p, :p] = root_inverse.T @ root_inverse
     psi[p:, p:] = variances.matrix(kind)
     if kind == "observed" and not model.reml:
-        deviance, rho2 = model.deviance_function, model.optimum.evaluation.rho2
-        weight = deviance.nu if deviance.sigma is None else rho2 / deviance.sigma**2
-        k = np.sqrt(weight) * variances.forms.k.T @ variances.to_directions
+        k = np.sqrt(variances.forms.weight) * variances.forms.k.T @ variances.to_directions
         psi[:p, p:] = root_inverse.T @ k
         psi[p:, :p] = psi[:p, p:].T
         psi[p:, p:] += k.T @ k
