@@ -15,7 +15,15 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray, lower_factor, triangular_factor
+from lmm.linalg import (
+    RANK_TOLERANCE,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    lower_factor,
+    triangular_factor,
+    upper_indices,
+)
 
 
 class Covariance(Protocol):
@@ -82,7 +90,7 @@ class Unstructured:
     @cached_property
     def _positions(self) -> tuple[IntArray, IntArray]:
         # The upper triangle row by row is the lower triangle column by column.
-        columns, rows = np.triu_indices(self.size)
+        columns, rows = upper_indices(self.size)
         return rows, columns
 
     @cached_property
@@ -115,7 +123,7 @@ class Unstructured:
         """Least eigenvalue of M on the null space of T', with its eigenvector."""
         if self.size == 1:
             return (float(M[0, 0]) if abs(T[0, 0]) <= RANK_TOLERANCE else np.inf), np.ones(1)
-        U, lengths, _ = np.linalg.svd(T)
+        U, lengths, _, _ = lapack.dgesdd(T)
         null = U[:, lengths <= RANK_TOLERANCE * max(lengths[0], 1.0)]
         if null.shape[1] == 0:
             return np.inf, np.zeros(self.size)

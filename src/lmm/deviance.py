@@ -44,6 +44,7 @@ from lmm.linalg import (
     FloatArray,
     IntArray,
     cholesky_levels,
+    diagonal_levels,
     inverse_levels,
     positive_part,
     solve_lower_levels,
@@ -235,8 +236,7 @@ class ProfiledDeviance:
         for place, (t, scores) in enumerate(zip(cross.order, cross.by_block(E_1, E_T), strict=True)):
             rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
             M[place] -= np.einsum("paj,pbj->ab", rows, rows)
-            dT = 2.0 * M[place] @ factors[place]
-            gradient[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
+            gradient[self.slices[t]] = _along(self.covariances[t].tangents, 2.0 * M[place] @ factors[place])
         b_1 = (T @ T.T) @ E_1
         return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, E_1, E_T, M)
 
@@ -354,8 +354,8 @@ class ProfiledDeviance:
         explained += _to_first(self.tail, h_T)
         half = solve_lower_levels(at.L, explained)
         rest = (self.tail.rest_matrix @ h_T.T).T
-        _, eliminated = at.tail.solve(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
-        inner: FloatArray = _gram(half, half) + h_T @ rest.T - eliminated
+        half_T = at.tail.half(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
+        inner: FloatArray = _gram(half, half) + h_T @ rest.T - half_T.T @ half_T
         return inner
 
     def working_effects(
@@ -397,8 +397,7 @@ class ProfiledDeviance:
         T = at.factors[0]
         RT = np.einsum("cbj,ba->caj", self.reduction.R, T)
         omega = np.einsum("caj,cbj->abj", RT, RT)
-        k = len(T)
-        omega[np.arange(k), np.arange(k)] += 1.0
+        diagonal_levels(omega)[:] += 1.0
         half = solve_lower_levels(cholesky_levels(omega), np.broadcast_to(T[:, :, None], omega.shape))
         return np.asarray(np.einsum("acj,bcj->abj", half, half))
 
@@ -500,10 +499,9 @@ class ProfiledDeviance:
         """Cholesky factors of K_j = I + R_j T T' R_j' for all levels, and the log of their determinants' product."""
         RT = np.einsum("cbj,ba->caj", self.reduction.R, T)
         K = np.einsum("acj,bcj->abj", RT, RT)
-        k = len(T)
-        K[np.arange(k), np.arange(k)] += 1.0
+        diagonal_levels(K)[:] += 1.0
         L = cholesky_levels(K)
-        return L, 2.0 * float(np.log(L[np.arange(k), np.arange(k)]).sum())
+        return L, 2.0 * float(np.log(diagonal_levels(L)).sum())
 
     def _sigma_term(self, rho2: float, sigma: float | None) -> float:
         """Give the part of the deviance that the residual variance is profiled from."""
@@ -532,6 +530,12 @@ def _gram(one: FloatArray, other: FloatArray) -> FloatArray:
     """Inner products of rows of shape (m, k, J)."""
     product: FloatArray = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
     return product
+
+
+def _along(tangents: FloatArray, dT: FloatArray) -> FloatArray:
+    """Derivatives, shape (m,), along tangents of T, shape (m, k, k), from the derivative by T, shape (k, k)."""
+    derivatives: FloatArray = tangents.reshape(len(tangents), dT.size) @ dT.ravel()
+    return derivatives
 
 
 def _cholesky_border(border: FloatArray) -> FloatArray:

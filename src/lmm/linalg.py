@@ -75,6 +75,12 @@ def upper_indices(k: int) -> tuple[IntArray, IntArray]:
     return np.triu_indices(k)
 
 
+@functools.cache
+def strictly_upper(k: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the entries above the diagonal of a k x k matrix, row by row."""
+    return np.triu_indices(k, 1)
+
+
 def sum_by(codes: IntArray, values: FloatArray, n_levels: int) -> FloatArray:
     """Sums of the values of each level, shape (n_levels,), for codes 0 .. n_levels - 1."""
     return np.asarray(np.bincount(codes, weights=values, minlength=n_levels), dtype=np.float64)
@@ -90,13 +96,16 @@ def lower_factor(B: FloatArray) -> FloatArray:
     k = len(B)
     if k == 1:
         return np.asarray(np.sqrt((B * B).sum(axis=1, keepdims=True)))
-    nonzero = B[:, np.any(B != 0.0, axis=0)]
-    L = np.zeros((k, k))
-    if nonzero.size:
-        R = _qr_r(nonzero.T)
-        L[:, : len(R)] = R.T
-    # A rank below the number of columns leaves rounding errors where zeros belong.
-    L[np.abs(L) <= 4.0 * np.finfo(float).eps * np.sqrt(np.einsum("ij,ij->i", L, L))[:, None]] = 0.0
+    rounding = 4.0 * np.finfo(float).eps * np.sqrt(np.einsum("ij,ij->i", B, B))
+    L = B
+    if B.shape[1] != k or B[strictly_upper(k)].any() or (np.abs(np.diagonal(B)) <= rounding).any():
+        nonzero = B[:, np.any(B != 0.0, axis=0)]
+        L = np.zeros((k, k))
+        if nonzero.size:
+            R = _qr_r(nonzero.T)
+            L[:, : len(R)] = R.T
+        # A rank below the number of columns leaves rounding errors where zeros belong.
+        L[np.abs(L) <= rounding[:, None]] = 0.0
     return L * np.where(np.diagonal(L) < 0.0, -1.0, 1.0)
 
 
@@ -104,7 +113,7 @@ def positive_part(M: FloatArray) -> FloatArray:
     """Nearest positive semidefinite matrix: negative eigenvalues set to zero."""
     if len(M) == 1:
         return np.asarray(np.maximum(M, 0.0))
-    values, vectors = np.linalg.eigh(M)
+    values, vectors, _ = lapack.dsyev(M)
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
@@ -112,6 +121,18 @@ def correlation(cov: FloatArray, a: int, b: int) -> float:
     """Correlation of two effects, NaN where a variance is zero."""
     scale = float(np.sqrt(cov[a, a] * cov[b, b]))
     return float(np.clip(cov[a, b] / scale, -1.0, 1.0)) if scale > 0.0 else float("nan")
+
+
+def symmetric_from_lower(S: FloatArray) -> FloatArray:
+    """Full matrix from its lower triangle; what stands above the diagonal does not count."""
+    full = np.tril(S)
+    full += np.tril(S, -1).T
+    return full
+
+
+def diagonal_levels(M: FloatArray) -> FloatArray:
+    """View of the diagonals, shape (k, J), of many small matrices, shape (k, k, J)."""
+    return np.einsum("aaj->aj", M)
 
 
 def cholesky_levels(M: FloatArray, *, tolerance: float = 0.0) -> FloatArray:
@@ -170,6 +191,7 @@ def solve_upper_levels(L: FloatArray, B: FloatArray) -> FloatArray:
 
 def inverse_levels(L: FloatArray) -> FloatArray:
     """Inverses of L L' for all levels, shape (k, k, J)."""
-    identity = np.broadcast_to(np.eye(len(L))[:, :, None], L.shape)
+    identity = np.zeros_like(L)
+    diagonal_levels(identity)[:] = 1.0
     half = solve_lower_levels(L, identity)
     return np.asarray(np.einsum("acj,bcj->abj", half, half))

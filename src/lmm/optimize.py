@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.linalg import lapack
 
 from lmm.arguments import positive_number, whole_number
 from lmm.deviance import Evaluation, ProfiledDeviance
@@ -206,7 +207,7 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
     shift : float
         What the user's criterion has that the standardised one lacks; it is added to every value reported.
     """
-    at = deviance.evaluate(_land(deviance, start, start))
+    at = deviance.evaluate(_oriented(deviance, start))
     n_evaluations = 1
     trace: list[Step] = []
     memory = _Memory()
@@ -241,22 +242,31 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
     )
 
 
-def _land(deviance: ProfiledDeviance, old: FloatArray, new: FloatArray) -> FloatArray:
+def _oriented(deviance: ProfiledDeviance, theta: FloatArray) -> FloatArray:
+    """The theta of the same covariance matrices for which every T has a non-negative diagonal."""
+    pairs = zip(deviance.covariances, deviance.slices, strict=True)
+    return np.concatenate([covariance.from_root(covariance.factor(theta[own])) for covariance, own in pairs])
+
+
+def _land(deviance: ProfiledDeviance, at: Evaluation, theta: FloatArray) -> FloatArray:
     """
-    Where a step from old to new lands: T with a non-negative diagonal and no column on its way to zero.
+    Where a step to theta lands: T with a non-negative diagonal and no column on its way to zero.
 
     The deviance is even in each column of T, so a column that vanishes at the optimum would only halve its way there;
     and a column that a step reverses has passed through zero, where the certificate decides what comes next. A column
     that is zero has a slope of zero: what a step adds to it is rounding error.
     """
-    landed = []
-    for covariance, thetas in zip(deviance.covariances, deviance.slices, strict=True):
-        T, T_new = covariance.factor(old[thetas]), covariance.factor(new[thetas])
-        square, square_new, product = (T * T).sum(axis=0), (T_new * T_new).sum(axis=0), (T * T_new).sum(axis=0)
-        shrunk = square_new < VANISHING**2 * square
-        reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * square * square_new)
-        T_new[:, (shrunk | reversed_ | (square == 0.0)) & covariance.vanishing] = 0.0
-        landed.append(covariance.from_root(T_new))
+    landed: list[FloatArray] = [np.zeros(0)] * len(deviance.slices)
+    for t, T_old in zip(deviance.cross.order, at.factors, strict=True):
+        covariance = deviance.covariances[t]
+        T = covariance.factor(theta[deviance.slices[t]])
+        old, new, product = np.add.reduce([T_old * T_old, T * T, T_old * T], axis=1)
+        shrunk = new < VANISHING**2 * old
+        reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * old * new)
+        vanishing = (shrunk | reversed_ | (old == 0.0)) & covariance.vanishing
+        if vanishing.any():
+            T[:, vanishing] = 0.0
+        landed[t] = covariance.from_root(T)
     return np.concatenate(landed)
 
 
@@ -317,7 +327,7 @@ def _newton_step(deviance: ProfiledDeviance, at: Evaluation, memory: _Memory) ->
 
 def _downhill(B: FloatArray, gradient: FloatArray) -> tuple[FloatArray, float]:
     """Minimiser of the quadratic model with curvature B, and its decrease."""
-    values, vectors = np.linalg.eigh(B)
+    values, vectors, _ = lapack.dsyev(B)
     floor = 1e-10 * max(float(values[-1]), 1e-10)
     step: FloatArray = -vectors @ ((vectors.T @ gradient) / np.maximum(values, floor))
     return step, max(0.0, -0.5 * float(gradient @ step))
@@ -334,7 +344,7 @@ def _search(
     while share > SHORTEST:
         used += 1
         try:
-            new = deviance.evaluate(_land(deviance, at.theta, at.theta + share * step))
+            new = deviance.evaluate(_land(deviance, at, at.theta + share * step))
         except ModelError:  # so far out that rounding errors swallow the residual; nearer it may be estimable
             share *= SHRINK
             continue

@@ -21,10 +21,11 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import blas
 
 from lmm.elimination import Plan, dense_plan, pairs_by_owner, plan_elimination
 from lmm.layout import Core, Layout, Stage
-from lmm.linalg import FloatArray, IntArray, sum_by, upper_indices
+from lmm.linalg import FloatArray, IntArray, sum_by, symmetric_from_lower, upper_indices
 from lmm.memory import require_memory
 
 Matrix = FloatArray | sparse.csr_array | sparse.csc_array
@@ -154,8 +155,7 @@ class Tail:
         """A matrix in storage as a symmetric matrix (q_T, q_T), dense where all of it is core."""
         m = len(self.core.columns)
         if not self.stages:
-            lower = np.tril(self.core.matrix(storage), -1)
-            return lower + lower.T + np.diag(np.diagonal(self.core.matrix(storage)))
+            return symmetric_from_lower(self.core.matrix(storage))
         low = np.tril_indices(m)
         rows = [self.core.columns[low[0]], *(stage.neighbours for stage in self.stages)]
         columns = [self.core.columns[low[1]], *(stage.columns[stage.owners] for stage in self.stages)]
@@ -174,7 +174,8 @@ class Tail:
         k, J = self.first
         if self.schur_map is None:
             C = self._dense_C
-            NC = np.asarray(self.symmetric(N)) @ C.reshape(len(C), -1)
+            # Seen from Fortran, the lower triangle of N is an upper one, and C by its columns is C' by rows.
+            NC = blas.dsymm(1.0, self.core.matrix(N).T, C.reshape(len(C), -1).T, side=1, lower=0).T
             return np.asarray(np.einsum("qaj,qbj->abj", C, NC.reshape(C.shape)))
         a, b = upper_indices(k)
         weighted = 2.0 * N  # an entry off the diagonal of S stands for two

@@ -21,8 +21,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
-from lmm.layout import Core, Stage
-from lmm.linalg import FloatArray
+from lmm.layout import Stage
+from lmm.linalg import FloatArray, symmetric_from_lower
+from lmm.scaling import Scaling
 from lmm.tail import Matrix, Tail
 
 # Below this relative variance, dividing by it would cost more digits than the direct formula.
@@ -39,7 +40,7 @@ class TailFactor:
     Attributes
     ----------
     tail : Tail
-    T : list of ndarray (k_t, k_t)
+    scaling : Scaling
         Relative factors of the blocks of the tail.
     schur : ndarray
         Storage of S.
@@ -50,7 +51,7 @@ class TailFactor:
     """
 
     tail: Tail
-    T: list[FloatArray]
+    scaling: Scaling
     schur: FloatArray
     factored: FloatArray
     core: FloatArray
@@ -76,7 +77,7 @@ class TailFactor:
         inner : ndarray (r, r)
             B Lambda Omega^-1 Lambda' B'.
         """
-        x, y = self._forward(_scale_columns(self.tail, self.T, B).T)
+        x, y = self._forward(B)
         inner = y.T @ y
         columns = self.tail.core.columns
         if len(columns):
@@ -86,16 +87,18 @@ class TailFactor:
             scaled = own / self.factored[stage.diagonal][:, None]
             inner += own.T @ scaled
             x[stage.columns] = scaled - weights.T @ x
-        return _scale_columns(self.tail, [T.T for T in self.T], x.T), inner
+        return self.scaling.transposed.columns(x.T), inner
 
-    def _forward(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _forward(self, B: FloatArray) -> tuple[FloatArray, FloatArray]:
         """
-        Forward substitution for columns of shape (q_T, r).
+        Forward substitution for the columns of Lambda' B', with B of shape (r, q_T).
 
-        Returns x, in which the rows of the stages hold their solution before division by d, and the solution of the
-        core, shape (m, r).
+        Returns columns of shape (q_T, r), in which the rows of the stages hold their solution before division by d,
+        and the solution of the core, shape (m, r).
         """
-        x = x.copy()
+        x = self.scaling.columns(B).T
+        if self.tail.stages:  # they gather and scatter whole rows
+            x = np.ascontiguousarray(x)
         for stage, weights in zip(self.tail.stages, self._weights, strict=True):
             x -= weights @ x[stage.columns]
         columns = self.tail.core.columns
@@ -117,10 +120,11 @@ class TailFactor:
     @cached_property
     def inverse(self) -> FloatArray:
         """Storage of Omega^-1 on the pattern of the factor."""
+        core = lapack.dpotri(self.core.T, lower=0)[0].T if len(self.core) else self.core
+        if not self.tail.stages:
+            return core.ravel()
         storage = np.empty_like(self.factored)
-        if len(self.core):
-            upper, _ = lapack.dpotri(self.core.T, lower=0)
-            self.tail.core.matrix(storage)[:] = upper.T
+        self.tail.core.matrix(storage)[:] = core
         for stage in reversed(self.tail.stages):
             _invert_stage(stage, self.factored, storage)
         return storage
@@ -128,7 +132,7 @@ class TailFactor:
     @cached_property
     def covariance(self) -> FloatArray:
         """Storage of N = Lambda Omega^-1 Lambda' on the pattern of S."""
-        return _scale_storage(self.tail, [T.T for T in self.T], self.inverse)
+        return self.scaling.transposed.storage(self.inverse)
 
     def covariance_blocks(self, t: int) -> FloatArray:
         """Diagonal blocks of N for each level of block t of the tail, shape (k, k, J)."""
@@ -145,28 +149,30 @@ class TailFactor:
         parts = [rows[i : i + step] for i in range(0, m, step)]
         if self.tail.stages:
             return np.concatenate([np.zeros(0), *(self._squared_lengths(part.toarray()) for part in parts)])
-        N = _symmetric(self.tail.core.matrix(self.covariance))
+        N = symmetric_from_lower(self.tail.core.matrix(self.covariance))
         return np.concatenate([np.zeros(0), *(np.asarray(part.multiply(part @ N).sum(axis=1)) for part in parts)])
 
     def _squared_lengths(self, B: FloatArray) -> FloatArray:
         """Diagonal of B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
-        return np.asarray((self._half(B) ** 2).sum(axis=0))
+        return np.asarray((self.half(B) ** 2).sum(axis=0))
 
     def inner_products(self, rows: sparse.csr_array, size: int) -> FloatArray:
         """V N V', shape (m / size, size, size), for each set V of ``size`` consecutive rows of a matrix (m, q_T)."""
-        half = self._half(rows.toarray()).T.reshape(-1, size, self.tail.n_columns)
+        half = self.half(rows.toarray()).T.reshape(-1, size, self.tail.n_columns)
         return np.asarray(half @ half.transpose(0, 2, 1))
 
-    def _half(self, B: FloatArray) -> FloatArray:
+    def half(self, B: FloatArray) -> FloatArray:
         """Columns h, shape (q_T, r), with h'h = B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
-        x, y = self._forward(_scale_columns(self.tail, self.T, B).T)
+        x, y = self._forward(B)
         stages = self.tail.stages
+        if not stages:
+            return y
         return np.concatenate([y, *(x[s.columns] / np.sqrt(self.factored[s.diagonal])[:, None] for s in stages)])
 
     def trace_blocks(self, t: int) -> FloatArray:
         """Sum over the levels of block t of the diagonal blocks, k x k, of S - S Lambda Omega^-1 Lambda' S."""
         k, J = self.tail.sizes[t]
-        T = self.T[t]
+        T = self.scaling.T[t]
         if not is_small(T):
             # Lambda' (S - S Lambda Omega^-1 Lambda' S) Lambda = I - Omega^-1: diagonal blocks of the inverse suffice.
             within = J * np.eye(k) - self._diagonal_blocks(t, self.inverse).sum(axis=2)
@@ -185,7 +191,7 @@ class TailFactor:
     def _traces(self, rows: Matrix, k: int) -> FloatArray:
         """Sums over levels of B_j Lambda Omega^-1 Lambda' B_j' for rows of B, effect by effect."""
         B = rows.toarray() if sparse.issparse(rows) else rows
-        by_effect = self._half(np.asarray(B)).reshape(-1, k, len(B) // k)
+        by_effect = self.half(np.asarray(B)).reshape(-1, k, len(B) // k)
         return np.asarray(np.einsum("xaj,xbj->ab", by_effect, by_effect))
 
     @cached_property
@@ -213,7 +219,8 @@ def factor_tail(tail: Tail, G: FloatArray, T: list[FloatArray]) -> TailFactor:
         Relative factors of the blocks of the tail.
     """
     schur = tail.schur(G)
-    omega = _scale_storage(tail, T, schur)
+    scaling = Scaling(tail, T)
+    omega = scaling.storage(schur)
     omega[tail.diagonal] += 1.0
     for stage in tail.stages:
         own = omega[stage.entries]
@@ -225,7 +232,7 @@ def factor_tail(tail: Tail, G: FloatArray, T: list[FloatArray]) -> TailFactor:
         # A C-ordered lower triangle is a Fortran-ordered upper one.
         upper, _ = lapack.dpotrf(core.T, lower=0, clean=0)
         core = upper.T
-    return TailFactor(tail, T, schur, omega, core)
+    return TailFactor(tail, scaling, schur, omega, core)
 
 
 def _invert_stage(stage: Stage, factored: FloatArray, storage: FloatArray) -> None:
@@ -239,56 +246,3 @@ def _invert_stage(stage: Stage, factored: FloatArray, storage: FloatArray) -> No
     storage[stage.entries] = -rows
     corrections = np.bincount(stage.owners, weights=weights * rows, minlength=len(stage.columns))
     storage[stage.diagonal] = 1.0 / factored[stage.diagonal] + corrections
-
-
-def _scale_columns(tail: Tail, T: list[FloatArray], B: FloatArray) -> FloatArray:
-    """Rows of B, shape (r, q_T), times Lambda."""
-    scaled = np.empty_like(B)
-    for (k, J), start, factor in zip(tail.sizes, tail.offsets, T, strict=False):
-        block = B[:, start : start + k * J]
-        if k == 1:
-            scaled[:, start : start + J] = block * factor[0, 0]
-        else:
-            scaled[:, start : start + k * J] = (factor.T @ block.reshape(len(B), k, J)).reshape(len(B), -1)
-    return scaled
-
-
-def _scale_storage(tail: Tail, T: list[FloatArray], storage: FloatArray) -> FloatArray:
-    """Storage of Lambda' S Lambda on the pattern of S."""
-    scaled = np.zeros_like(storage)
-    for (s, t), positions in tail.coupled.items():
-        if T[s].size == T[t].size == 1:
-            scaled[positions] = T[s][0, 0] * T[t][0, 0] * storage[positions]
-        else:
-            scaled[positions] = T[s].T @ storage[positions] @ T[t]
-    if len(tail.core.columns):
-        tail.core.matrix(scaled)[:] = _scale_core(tail.core, T, tail.core.matrix(storage))
-    return scaled
-
-
-def _scale_core(core: Core, T: list[FloatArray], S: FloatArray) -> FloatArray:
-    """Lambda' S Lambda for the core, given by its lower triangle."""
-    if all(k == 1 for _, k in core.slices):
-        widths = [places.stop - places.start for places, _ in core.slices]
-        scale = np.repeat([factor[0, 0] for factor in T], widths)
-        scaled: FloatArray = S * scale
-        scaled *= scale[:, None]
-        return scaled
-    return _scale_rows(core, T, _scale_rows(core, T, _symmetric(S)).T)
-
-
-def _scale_rows(core: Core, T: list[FloatArray], X: FloatArray) -> FloatArray:
-    """Lambda' X for rows of the core, shape (m, r)."""
-    out = np.empty_like(X)
-    for (places, k), factor in zip(core.slices, T, strict=True):
-        block = X[places].reshape(k, -1)
-        out[places] = (factor.T @ block).reshape(-1, X.shape[1])
-    return out
-
-
-def _symmetric(S: FloatArray) -> FloatArray:
-    """Full matrix from its lower triangle."""
-    lower = np.tril(S, -1)
-    full: FloatArray = lower + lower.T
-    np.fill_diagonal(full, np.diagonal(S))
-    return full

@@ -118,8 +118,8 @@ class _Columns:
 
 def _column_parts(tail: Tail, factor: TailFactor, H: list[Matrix]) -> Iterator[_Columns]:
     """Go through the columns of the tail, block by block: a block at once where N is dense, else some at a time."""
-    S = tail.symmetric(factor.schur) if any(is_small(T) for T in factor.T) else None
-    inverses = [] if S is not None else [np.asarray(np.linalg.inv(T @ T.T), dtype=np.float64) for T in factor.T]
+    S = tail.symmetric(factor.schur) if any(is_small(T) for T in factor.scaling.T) else None
+    inverses = [] if S is not None else [np.asarray(np.linalg.inv(T @ T.T), dtype=np.float64) for T in factor.scaling.T]
     N = None if tail.stages else np.asarray(tail.symmetric(factor.covariance))
     products = [] if N is None else [np.asarray(matrix @ N) for matrix in H]
     for t, unit in _units(tail):
