@@ -132,7 +132,8 @@ def symmetric_from_lower(S: FloatArray) -> FloatArray:
 
 def diagonal_levels(M: FloatArray) -> FloatArray:
     """View of the diagonals, shape (k, J), of many small matrices, shape (k, k, J)."""
-    return np.einsum("aaj->aj", M)
+    diagonals: FloatArray = np.einsum("aaj->aj", M)
+    return diagonals
 
 
 def cholesky_levels(M: FloatArray, *, tolerance: float = 0.0) -> FloatArray:
