@@ -28,8 +28,12 @@ from lmm.linalg import FloatArray
 CLOSE = 1e-4
 # A larger one, up to the first of these shares, needs none when one point less would change it by less than the second.
 NEAR, SAFE = 0.05, 1e-7
+# Share of its distance from the estimate by which the end of a search may blur a limit.
+BLURRED = 1e-6
 # Points that a guess goes by, and how far apart they are in zeta.
 NODES, APART = 3, 0.2
+# Stands in for zero in a denominator.
+TINY = 1e-300
 # Most fits for one limit; every so many of them halve the bracket, whatever the interpolation says.
 MOST_SOLVES, PATIENCE = 60, 5
 # Factor by which a step without a bracket may lengthen the distance from the estimate.
@@ -151,6 +155,11 @@ class Curve:
             else:
                 outer = point
             found = self._root(side * z, inner, outer, point)
+            if found is not None and self._is_blurred(found, point):
+                sharp = target.solve(point.t, point, point.theta, sharp=True)
+                self._put(point, sharp)
+                inner, outer = self._bracket(z, side)
+                found = self._root(side * z, inner, outer, sharp)
             if found is not None:
                 # A minimum on the boundary may have a lower rival, and a jump shows that there is one.
                 suspect = outer if found.note else point if point.on_boundary else None
@@ -162,20 +171,30 @@ class Curve:
     def _root(self, zeta: float, inner: Point, outer: Point | None, last: Point) -> Limit | None:
         """Root by interpolation if it needs no further point, or the place of a jump; None where neither is at hand."""
         root = self._interpolated(zeta)
-        if self._is_settled(root, last, zeta):
-            return Limit(root)
-        if outer is not None and abs(outer.t - inner.t) <= CLOSE**2 * abs(outer.t - self.target.estimate):
+        rounding = CLOSE**2 * abs(root - self.target.estimate)
+        low, high = sorted([inner.t, root if outer is None else outer.t])
+        if low - rounding <= root <= high + rounding and self._is_settled(root, last, zeta):
+            return Limit(min(max(root, low), high))
+        if outer is not None and high - low <= CLOSE**2 * abs(outer.t - self.target.estimate):
             return Limit(outer.t, "the profile jumps there")
         return None
 
     def _is_settled(self, root: float, last: Point, zeta: float) -> bool:
         """Whether a root by interpolation needs no further point: close to the last, or safe with one point less."""
-        distance, step = abs(root - self.target.estimate), abs(root - last.t)
-        if abs(self.zeta(last) - zeta) > APART or step > NEAR * distance:
+        if abs(self.zeta(last) - zeta) > APART or not abs(root - last.t) <= NEAR * abs(last.t - self.target.estimate):
             return False
+        step = self._share(root, last.t)
         nodes = self._nodes(zeta)
-        less = _hermite(zeta, nodes[:-1]) if len(nodes) == NODES else np.inf
-        return step <= CLOSE * distance or abs(root - less) <= SAFE * distance
+        less = _hermite(zeta, nodes[:-1]) if len(nodes) == NODES else math.inf
+        return step <= CLOSE or (math.isfinite(less) and self._share(root, less) <= SAFE)
+
+    def _share(self, root: float, other: float) -> float:
+        """Distance of a root from another t as a share of that from the estimate, for t or for values if greater."""
+        estimate, value = self.target.estimate, self.target.value
+        return max(
+            abs(root - other) / abs(root - estimate),
+            abs(value(root) - value(other)) / max(abs(value(root) - value(estimate)), TINY),
+        )
 
     def _is_confirmed(self, point: Point) -> bool:
         """
@@ -187,8 +206,21 @@ class Curve:
         other = self.target.solve(point.t, origin, thorough=origin.on_boundary)
         if other.excess >= point.excess - LOWER:
             return True
-        self.points = [other if known is point else known for known in self.points]
+        self._put(point, other)
         return False
+
+    def _is_blurred(self, root: Limit, point: Point) -> bool:
+        """Whether what the search for a point left undone could move a root next to it on the user's scale."""
+        if point.left == 0.0 or root.note or math.isnan(point.slope):
+            return False
+        # The slope is uncertain by at most the root of twice what is left, times the curvature of the profile.
+        slope, zeta = abs(point.slope), abs(self.zeta(point))
+        blur = point.left / max(slope, point.left) + abs(root.t - point.t) * math.sqrt(point.left) / max(zeta, APART)
+        return max(self._share(root.t, root.t + blur), self._share(root.t, root.t - blur)) > BLURRED
+
+    def _put(self, point: Point, better: Point) -> None:
+        """Put another point in the place of one."""
+        self.points = [better if known is point else known for known in self.points]
 
     def _never_reached(self, point: Point) -> str:
         """Why a limit is open."""

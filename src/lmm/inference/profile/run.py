@@ -14,22 +14,17 @@ from lmm.errors import ArgumentError, LMMWarning
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.inference.profile.criteria import alike
 from lmm.inference.profile.curve import Curve
+from lmm.inference.profile.random_effects import Correlation, StandardDeviation
 from lmm.inference.profile.result import ProfileResult, cutoff
-from lmm.inference.profile.targets import (
-    Correlation,
-    FixedEffect,
-    Reference,
-    Residual,
-    StandardDeviation,
-    Target,
-)
+from lmm.inference.profile.targets import FixedEffect, Reference, Residual, Target
 from lmm.optimize import Control, find_optimum
 from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# A promised decrease of the deviance below this moves no limit by more than some 1e-9 of its standard error.
+# Promised decrease of the criterion at which the search for a point ends; most of it is made up for, and where the rest
+# could move a limit, the search goes on.
 TOLERANCE = 1e-8
 
 
