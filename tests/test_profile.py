@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import chdtri
 
 import lmm
@@ -137,6 +137,22 @@ def test_excess_is_that_of_the_dense_likelihood(model, reml):
         # The least criterion is that with the parameter held at its estimate.
         excess = dense_profile(fit, name, limit) - dense_profile(fit, name, profile.estimates[name])
         assert abs(excess - chdtri(1, 0.05)) < 1e-5, name
+
+
+def test_limit_next_to_a_standard_deviation_of_zero():
+    """The profile of the intercepts is all but flat there, and its optimum has a correlation of one."""
+    fit = fitted("orthodont_interaction", reml=False)
+    limit = fit.profile("Subject.Intercept").conf_int().loc["Subject.Intercept", "lower"]
+
+    def criterion(x, sd, correlation=1.0):
+        return dense_criterion(fit, [[sd, np.exp(x[0])]], [correlation], np.exp(x[1]), {})
+
+    def excess(sd):
+        start = np.log([fit.profile().estimates["Subject.age"], fit.sigma])
+        options = {"xatol": 1e-9, "fatol": 1e-12}
+        return minimize(criterion, start, args=(sd,), method="Nelder-Mead", options=options).fun - fit.deviance
+
+    assert limit == pytest.approx(brentq(lambda sd: excess(sd) - chdtri(1, 0.05), 1e-4, 0.01), abs=1e-5)
 
 
 def test_reml_profile_of_the_one_way_layout_is_its_closed_form():

@@ -113,8 +113,9 @@ class Curve:
 
     def _nearest(self, t: float) -> Point:
         """Nearest point to start from: one at which an effect is left out is not on the way from the fit."""
-        inside = [point for point in self.points if point.theta is not None]
-        return min(inside, key=lambda point: abs(point.t - t), default=self.target.origin)
+        target = self.target
+        inside = [point for point in self.points if point.theta is not None and target.lower < point.t < target.upper]
+        return min(inside, key=lambda point: abs(point.t - t), default=target.origin)
 
     def _extrapolated(self, t: float, near: Point) -> FloatArray | None:
         """Parameters at t on the parabola through the nearest points; None where there are too few."""
