@@ -311,6 +311,97 @@ def test_a_correlation_for_which_a_standard_deviation_would_vanish_costs_as_much
         assert all(point.excess <= ceiling and point.converged for point in curve.points)
 
 
+# Intraclass correlations
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_icc_of_the_one_way_layout_is_that_of_its_closed_form(reml):
+    y = frame("dyestuff")["Yield"].to_numpy(float).reshape(6, 5)
+    within = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum()
+    between = 5.0 * ((y.mean(axis=1) - y.mean()) ** 2).sum()
+    df = 5 if reml else 6
+
+    def criterion(share):
+        """The criterion, minimised over the residual variance: sums of squares over 1 and 1 + 5 c."""
+        level = 1.0 + 5.0 * share / (1.0 - share)
+        return (24 + df) * np.log(within + between / level) + df * np.log(level)
+
+    fit = fitted("dyestuff", reml=reml)
+    profile = fit.profile("icc(Batch)")
+    assert profile.estimates["icc(Batch)"] == pytest.approx(lmm.icc(fit).by_group["Batch"], rel=1e-9)
+    for limit in profile.conf_int().loc["icc(Batch)"]:
+        excess = criterion(limit) - criterion(profile.estimates["icc(Batch)"])
+        assert excess == pytest.approx(chdtri(1, 0.05), abs=3e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "w", "offset": "o"}, {"weights": "w", "sigma": 0.9}])
+@pytest.mark.parametrize("reml", [True, False])
+def test_icc_beside_a_factor_with_slopes_is_that_of_the_dense_likelihood(options, reml):
+    fit = fit_quietly("y ~ x + (1 | g) + (x | h)", made_up(), reml=reml, **options)
+    z = fit.factors[1].columns
+    residual = 1.0 if fit.design.weights is None else np.mean(1.0 / fit.design.weights)
+    profile = fit.profile("icc(g)")
+
+    def criterion(x, share):
+        sds, correlation = np.exp(x[:2]), np.tanh(x[2])
+        sigma = np.exp(x[3]) if fit.known_sigma is None else fit.known_sigma
+        R = np.array([[1.0, correlation], [correlation, 1.0]]) * np.outer(sds, sds)
+        rest = np.einsum("na,ab,nb->n", z, R, z).mean() + residual * sigma**2
+        return dense_criterion(fit, [[np.sqrt(share / (1.0 - share) * rest)], sds], [None, correlation], sigma, {})
+
+    def least(share):
+        start = fit.profile().estimates
+        x = [np.log(start["h.Intercept"]), np.log(start["h.x"]), np.arctanh(start["h.Intercept.x"]), np.log(fit.sigma)]
+        for method, settings in (("BFGS", {}), ("Nelder-Mead", {"xatol": 1e-6, "fatol": 1e-10, "maxiter": 4000})):
+            x = minimize(criterion, x, args=(share,), method=method, options=settings).x
+        return criterion(x, share)
+
+    at_fit = least(profile.estimates["icc(g)"])
+    for limit in profile.conf_int().loc["icc(g)"]:
+        assert least(limit) - at_fit == pytest.approx(chdtri(1, 0.05), abs=1e-5)
+
+
+def test_icc_of_zero_is_the_fit_without_the_effect():
+    fit = fitted("lamb", reml=True)
+    profile = fit.profile(["Sire", "icc(Sire)"])
+    zero = [profile.zeta(name, [0.0]).iloc[0] for name in ("Sire", "icc(Sire)")]
+    assert zero[0] == pytest.approx(zero[1], rel=1e-9)
+    assert (profile.conf_int()["lower"] == 0.0).all()
+    assert "icc(Sire), lower limit at 95 %: the profile does not reach the cutoff" in " ".join(profile.notes)
+    # Every sire variance goes with one share.
+    expected = profile.conf_int(scale="variance").loc["icc(Sire)"]
+    assert (expected == profile.conf_int().loc["icc(Sire)"]).all()
+
+
+def test_slopes_of_shares_are_the_derivatives_of_the_excess():
+    fit = fit_quietly("y ~ x + (1 | g) + (x | h)", made_up(), reml=True, weights="w")
+    target = fit.profile("icc(g)").curves[0].target
+    for t in (target.estimate - 0.3, target.estimate + 0.4):
+        low, here, high = (target.solve(t + step, target.origin, sharp=True) for step in (-1e-4, 0.0, 1e-4))
+        assert here.slope == pytest.approx((high.excess - low.excess) / 2e-4, rel=1e-4)
+        assert target.of(here) == pytest.approx(target.value(t), rel=1e-12)
+
+
+def test_icc_is_drawn_beside_parameters():
+    profile = fitted("penicillin", reml=False).profile(["icc(plate)", "icc(sample)", "Residual"])
+    axes = profile.plot("pairs")
+    assert [axes[i, i].texts[0].get_text() for i in range(3)] == ["Residual", "icc(plate)", "icc(sample)"]
+
+
+def test_icc_of_a_factor_with_slopes_cannot_be_held():
+    fit = fitted("sleepstudy", reml=True)
+    with pytest.raises(lmm.ArgumentError, match=r"'Subject' has the random effects 'Intercept', 'Days'.*n_boot"):
+        fit.profile("icc(Subject)")
+    with pytest.raises(lmm.ArgumentError, match=r"no parameter 'icc\(Sire\)'"):
+        fit.profile("icc(Sire)")
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, 1.5])
+def test_icc_is_held_within_its_range_only(value):
+    with pytest.raises(lmm.ArgumentError, match="icc"):
+        fitted("dyestuff", reml=True).profile("icc(Batch)").zeta("icc(Batch)", [value])
+
+
 # A criterion made up of one variable
 
 
@@ -341,8 +432,11 @@ class Made(Target):
     def slope(self, t, deviance, at):
         raise NotImplementedError
 
-    def solve(self, t, near, start=None, *, thorough=False):  # noqa: ARG002
-        return Point(t, self.function(t), self.derivative(t), [], None, np.zeros(0), [], 1.0)
+    def of(self, point):
+        return point.t
+
+    def solve(self, t, near, start=None, *, thorough=False, sharp=False):  # noqa: ARG002
+        return Point(t, self.function(t), self.derivative(t), [], None, np.zeros(0), 1.0, None)
 
 
 @pytest.mark.parametrize("z", [0.5, 1.96, 4.0])

@@ -198,7 +198,7 @@ class ProfiledDeviance:
         cross, reduction, tail = self.cross, self.reduction, self.tail
         sigma = self.sigma_at(theta)
         p = cross.p
-        factors = [self.covariances[t].factor(theta[self.slices[t]]) for t in cross.order]
+        factors = self.factors_at(theta)
         T = factors[0]
         L, log_det = self._factor_first(T)
         # L^-1 [R c]: the columns of the first block and of [X y], reduced.
@@ -232,13 +232,24 @@ class ProfiledDeviance:
 
         # E and g of the module's docstring as rows, each with the square root of its weight.
         combine = self._gradient_rows(border, sigma)
-        gradient = np.empty(len(theta))
-        for place, (t, scores) in enumerate(zip(cross.order, cross.by_block(E_1, E_T), strict=True)):
+        for place, scores in enumerate(cross.by_block(E_1, E_T)):
             rows = (combine @ scores.reshape(p + 1, -1)).reshape(-1, *scores.shape[1:])
             M[place] -= np.einsum("paj,pbj->ab", rows, rows)
-            gradient[self.slices[t]] = _along(self.covariances[t].tangents, 2.0 * M[place] @ factors[place])
+        gradient = self.gradient_from(M, factors)
         b_1 = (T @ T.T) @ E_1
         return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, E_1, E_T, M)
+
+    def factors_at(self, theta: FloatArray) -> list[FloatArray]:
+        """Relative factors T of the blocks, in the order of the cross-products."""
+        return [self.covariances[t].factor(theta[self.slices[t]]) for t in self.cross.order]
+
+    def gradient_from(self, M: Sequence[FloatArray], factors: Sequence[FloatArray]) -> FloatArray:
+        """Gradient, shape (m,), from df/dSigma and the factors of the blocks in the order of the cross-products."""
+        gradient = np.empty(self.n_theta)
+        for t, M_t, T in zip(self.cross.order, M, factors, strict=True):
+            tangents = self.covariances[t].tangents
+            gradient[self.slices[t]] = tangents.reshape(len(tangents), T.size) @ (2.0 * M_t @ T).ravel()
+        return gradient
 
     def _tail_scores(self, tail: Tail, T: list[FloatArray], b_T: FloatArray, G_rest: FloatArray) -> FloatArray:
         """Z_T' V^-1 [X y], shape (p + 1, q_T)."""
@@ -530,12 +541,6 @@ def _gram(one: FloatArray, other: FloatArray) -> FloatArray:
     """Inner products of rows of shape (m, k, J)."""
     product: FloatArray = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
     return product
-
-
-def _along(tangents: FloatArray, dT: FloatArray) -> FloatArray:
-    """Derivatives, shape (m,), along tangents of T, shape (m, k, k), from the derivative by T, shape (k, k)."""
-    derivatives: FloatArray = tangents.reshape(len(tangents), dT.size) @ dT.ravel()
-    return derivatives
 
 
 def _cholesky_border(border: FloatArray) -> FloatArray:

@@ -1094,7 +1094,8 @@ class FittedModel(LinearModel):
         which : str or sequence of str, optional
             Names of the parameters, all where None: coefficients, and the variance parameters by the names
             ``"Group"``, ``"Group.effect"`` (a standard deviation), ``"Group.effect.effect"`` (a correlation) and
-            ``"Residual"``.
+            ``"Residual"``. On request alone, ``"icc(Group)"``: the intraclass correlation of a group with one random
+            effect, its share of the variance as `lmm.icc` has it in ``by_group``.
         level : float
             Confidence level of the limits.
         criterion : {None, "ml", "reml"}

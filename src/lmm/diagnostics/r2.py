@@ -27,6 +27,7 @@ import pandas as pd
 
 from lmm.arguments import Seed, confidence_level, fitted_model, number_of_replicates, random_generator
 from lmm.display import Report, Table
+from lmm.inference.row_variance import mean_residual, mean_root
 from lmm.linalg import FloatArray
 from lmm.workers import Workers, checked_workers
 
@@ -385,8 +386,6 @@ def _parts(model: FittedModel, beta: FloatArray, roots: list[FloatArray], sigma:
     centred = np.linalg.qr(X - X.mean(axis=0), mode="r") / np.sqrt(len(X) - 1)
     random = {}
     for factor, root in zip(model.factors, roots, strict=True):
-        spread = np.linalg.qr(factor.columns, mode="r") @ root
-        random[factor.group] = np.einsum("bij,bij->b", spread, spread) / len(X)
-    weights = model.design.weights
-    inverse_weights = 1.0 if weights is None else float((1.0 / weights).mean())
-    return Parts(((beta @ centred.T) ** 2).sum(axis=1), random, sigma**2 * inverse_weights)
+        spread = mean_root(factor) @ root
+        random[factor.group] = np.einsum("bij,bij->b", spread, spread)
+    return Parts(((beta @ centred.T) ** 2).sum(axis=1), random, sigma**2 * mean_residual(model.design.weights))

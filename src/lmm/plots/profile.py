@@ -137,7 +137,7 @@ def _pairs(result: ProfileResult, ax: Axes | Sequence[Axes] | None) -> NDArray[A
                 panel.text(0.5, 0.5, curves[i].target.name, ha="center", va="center", transform=panel.transAxes)
                 panel.set_axis_off()
             else:
-                _pair(panel, result, (curves[j], curves[i]), (paths[j], paths[i]), on_zeta=i < j)
+                _pair(panel, (curves[j], curves[i]), (paths[j], paths[i]), on_zeta=i < j)
     return axes
 
 
@@ -148,14 +148,13 @@ def _radius(level: float) -> float:
 
 def _pair(
     ax: Axes,
-    result: ProfileResult,
     curves: tuple[Curve, Curve],
     paths: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
     *,
     on_zeta: bool,
 ) -> None:
     """Contours and profile traces of one pair: the first across, the second up."""
-    traces = (_trace(result, curves[0], curves[1], paths[1]), _trace(result, curves[1], curves[0], paths[0]))
+    traces = (_trace(curves[0], curves[1], paths[1]), _trace(curves[1], curves[0], paths[0]))
 
     def placed(which: int, zetas: FloatArray) -> FloatArray:
         values, path = paths[which]
@@ -172,11 +171,9 @@ def _pair(
     ax.tick_params(labelsize="x-small")
 
 
-def _trace(
-    result: ProfileResult, held: Curve, other: Curve, path: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray]:
+def _trace(held: Curve, other: Curve, path: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Zeta of a parameter that is held, and zeta of the other one's optimum there."""
-    values = np.array([result.value_of(other, point) for point in held.points])
+    values = np.array([other.target.of(point) for point in held.points])
     zetas = np.array([held.zeta(point) for point in held.points])
     shown = np.isfinite(values) & (np.abs(zetas) <= _radius(CONTOURS[-1]) * (1.0 + 1e-6))
     return zetas[shown], np.interp(values[shown], *path)

@@ -81,12 +81,8 @@ class TiedDeviance(ProfiledDeviance):
     def sigma_sensitivity(self, at: Evaluation) -> FloatArray:
         """Second derivatives, shape (m,), of the deviance by theta and log sigma^2: y'P V_i P y / sigma^2."""
         residual = np.append(-at.beta, 1.0)
-        sensitivity = np.empty(self.n_theta)
-        for place, (t, E) in enumerate(zip(self.cross.order, self.cross.by_block(at.E_1, at.E_T), strict=True)):
-            g = (residual @ E.reshape(len(E), -1)).reshape(E.shape[1:])
-            dT = 2.0 * g @ g.T @ at.factors[place]
-            sensitivity[self.slices[t]] = np.einsum("mab,ab->m", self.covariances[t].tangents, dT)
-        return sensitivity / self.sigma_at(at.theta) ** 2
+        scores = [(residual @ E.reshape(len(E), -1)).reshape(E.shape[1:]) for E in self.cross.by_block(at.E_1, at.E_T)]
+        return self.gradient_from([g @ g.T for g in scores], at.factors) / self.sigma_at(at.theta) ** 2
 
 
 def alike(

@@ -93,7 +93,9 @@ class Curve:
             raise ArgumentError(f"{self.target.name!r} must lie between {low:g} and {high:g}; got {value:g}")
         t = self.target.coordinate(value)
         if not np.isfinite(t):
-            raise ArgumentError(f"{self.target.name!r} must be positive; got {value:g}")
+            raise ArgumentError(
+                f"{self.target.name!r} must be {'positive' if value == low else f'less than {high:g}'}; got {value:g}"
+            )
         return self.at(t)
 
     def zeta(self, point: Point) -> float:

@@ -42,22 +42,18 @@ class _RandomEffects(Target):
         cross = reference.deviance.cross
         self._n_levels = cross.sizes[cross.order.index(self.factor)][1]
 
+    def of(self, point: Point) -> float:
+        """Standard deviation or correlation at a point of any profile."""
+        return self.parameter.sdcor(point.covariances, point.sigma)
+
     @cached_property
     def _user_covariance(self) -> FloatArray:
         """Covariance of the pinned effects at the fit, on the user's scale."""
         effects = sorted(set(self.parameter.effects))
-        return self.origin_covariances[self.factor][np.ix_(effects, effects)]
-
-    @cached_property
-    def origin_covariances(self) -> list[FloatArray]:
-        """Covariance matrices at the fit on the user's scale."""
         reference = self.reference
-        covariances = []
-        for i, A in enumerate(reference.basis.bases):
-            T = reference.at.factors[reference.deviance.cross.order.index(i)]
-            root = reference.basis.scale * reference.sigma * A @ T
-            covariances.append(root @ root.T)
-        return covariances
+        root = reference.basis.scale * reference.sigma * reference.basis.bases[self.factor]
+        root = (root @ reference.factors[self.factor])[effects]
+        return np.asarray(root @ root.T)
 
     @cached_property
     def _noise(self) -> FloatArray:

@@ -100,13 +100,13 @@ class ProfileResult(Report):
             Confidence level; that of the profile where None. Others are found when they are asked for.
         scale : {"sd", "variance"}
             Random effects and residual as standard deviations or as variances, whose limits are the squares.
-            Correlations stay correlations.
+            Correlations stay correlations, and shares of the variance stay shares.
 
         Returns
         -------
         DataFrame
             Columns lower and upper, one row a parameter. A standard deviation whose profile does not reach the cutoff
-            has a limit of 0 or inf, a correlation one of -1 or 1; `notes` says why.
+            has a limit of 0 or inf, a correlation one of -1 or 1, a share one of 0; `notes` says why.
 
         Raises
         ------
@@ -145,10 +145,6 @@ class ProfileResult(Report):
     def _values(self, point: Point) -> list[float]:
         """All parameters of the model at a point."""
         return [*point.beta, *(parameter.sdcor(point.covariances, point.sigma) for parameter in self.variance)]
-
-    def value_of(self, curve: Curve, point: Point) -> float:
-        """Value of the parameter of one profile at a point of any."""
-        return self._values(point)[self.names.index(curve.target.name)]
 
     def zeta(self, parameter: str, values: ArrayLike | None = None) -> pd.Series[float]:
         """

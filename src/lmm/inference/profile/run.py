@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,11 +16,13 @@ from lmm.inference.profile.criteria import alike
 from lmm.inference.profile.curve import Curve
 from lmm.inference.profile.random_effects import Correlation, StandardDeviation
 from lmm.inference.profile.result import ProfileResult, cutoff
+from lmm.inference.profile.shares import RowVariance, Share, share_name
 from lmm.inference.profile.targets import FixedEffect, Reference, Residual, Target
 from lmm.optimize import Control, find_optimum
 from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
 
 if TYPE_CHECKING:
+    from lmm.factors import GroupingFactor
     from lmm.model import FittedModel
 
 # Promised decrease of the criterion at which the search for a point ends; most of it is made up for, and where the rest
@@ -42,8 +44,11 @@ class Curves:
         self._optimum = model.optimum
         self._basis = model.basis
         self._control = model.control
+        self._factors = model.factors
+        self._weights = model.design.weights
         self.fixed = tuple(str(name) for name in model.design.names)
         self.variance = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
+        self.shares = tuple(share_name(factor.group) for factor in model.factors)
         self._references: dict[bool, Reference] = {}
         self._curves: dict[tuple[bool, int], Curve] = {}
 
@@ -52,8 +57,17 @@ class Curves:
         """Names of all parameters: fixed effects, then variance parameters."""
         return (*self.fixed, *(parameter.name for parameter in self.variance))
 
+    @cached_property
+    def _rows(self) -> RowVariance:
+        """What the variance of a row is made of."""
+        return RowVariance.of(self._factors, self._weights, self._basis.bases)
+
     def curve(self, number: int, *, reml: bool) -> Curve:
-        """Profile of a parameter by its number in `names`; a fixed effect has one by maximum likelihood only."""
+        """
+        Profile of a parameter by its number in `names`, or after these of a share by its number in `shares`.
+
+        A fixed effect has one by maximum likelihood only.
+        """
         key = (reml and number >= len(self.fixed), number)
         if key not in self._curves:
             self._curves[key] = Curve(self._target(number, self._reference(reml=key[0])))
@@ -73,6 +87,9 @@ class Curves:
     def _target(self, number: int, reference: Reference) -> Target:
         if number < len(self.fixed):
             return FixedEffect(self.fixed[number], reference, number)
+        if number >= len(self.names):
+            factor = number - len(self.names)
+            return Share(self.shares[factor], reference, factor, self._rows)
         parameter = self.variance[number - len(self.fixed)]
         if parameter.factor is None:
             return Residual(parameter.name, reference)
@@ -173,25 +190,35 @@ def _method(model: FittedModel, criterion: str | None) -> bool:
 
 
 def _chosen(model: FittedModel, curves: Curves, which: str | Sequence[str] | None) -> list[int]:
-    """Numbers of the parameters that were asked for."""
+    """Numbers of the parameters and shares that were asked for."""
     names = curves.names
     if which is None:
         return list(range(len(names)))
     asked = [which] if isinstance(which, str) else list(which) if isinstance(which, Iterable) else None
+    single = [share_name(factor.group) for factor in model.factors if len(factor.effects) == 1]
+    known = _listed((*names, *single))
     if not asked or not all(isinstance(name, str) for name in asked):
-        raise ArgumentError(
-            f"which must be the name of a parameter or a list of names, of {_listed(names)}; got {which!r}"
-        )
+        raise ArgumentError(f"which must be the name of a parameter or a list of names, of {known}; got {which!r}")
     for name in asked:
-        if name in names:
-            continue
-        if name in model.design.all_names:
+        if name in curves.shares:
+            _require_one_effect(name, model.factors[curves.shares.index(name)])
+        elif name in model.design.all_names and name not in names:
             raise ArgumentError(
                 f"the coefficient {name!r} was dropped from the fit, because columns before it give the same; it has "
                 "no profile"
             )
-        raise ArgumentError(f"there is no parameter {name!r}; there are {_listed(names)}")
-    return [number for number, name in enumerate(names) if name in asked]
+        elif name not in names:
+            raise ArgumentError(f"there is no parameter {name!r}; there are {known}")
+    return [number for number, name in enumerate((*names, *curves.shares)) if name in asked]
+
+
+def _require_one_effect(name: str, factor: GroupingFactor) -> None:
+    """Refuse the share of a factor whose covariance matrix is not one number."""
+    if len(factor.effects) > 1:
+        raise ArgumentError(
+            f"{name} has no profile: {factor.group!r} has the random effects {_listed(factor.effects)}, and only the "
+            "share of a factor with one can be held; lmm.icc(fit, n_boot=1000) has bootstrap limits for any"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

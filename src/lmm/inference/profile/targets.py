@@ -1,5 +1,5 @@
 """
-What is profiled: fixed effects, standard deviations and correlations.
+What is profiled: the targets, and those that are no random effects.
 
 A target knows the criterion in which it is held at a value, where to start, and, from the envelope theorem, the slope
 of the profile. It moves along a coordinate t in which the profile is smooth and close to a straight line: the value
@@ -55,6 +55,11 @@ class Reference:
         """Residual standard deviation at the optimum, in the standardised basis."""
         known = self.deviance.sigma
         return float(np.sqrt(self.at.rho2 / self.deviance.nu)) if known is None else known
+
+    @cached_property
+    def factors(self) -> list[FloatArray]:
+        """Relative factors at the optimum in the order of the formula."""
+        return in_formula_order(self.deviance, self.at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +124,7 @@ class Target(ABC):
     ----------
     name : str
     reference : Reference
-    kind : {"fixed", "sd", "correlation"}
+    kind : {"fixed", "sd", "correlation", "share"}
     range : tuple of (float, float)
         Values that it can have.
     farthest : float
@@ -168,6 +173,10 @@ class Target(ABC):
     def slope(self, t: float, deviance: ProfiledDeviance, at: Evaluation) -> float:
         """Derivative by t of the minimum, from the minimum at t."""
 
+    @abstractmethod
+    def of(self, point: Point) -> float:
+        """Value on the user's scale at a point of any profile."""
+
     def boundless(self, z: float) -> str:  # noqa: ARG002
         """Why every value is within z, in words; empty where that is not known."""
         return ""
@@ -185,12 +194,11 @@ class Target(ABC):
     def origin(self) -> Point:
         """The unconstrained optimum as a point of the profile."""
         reference = self.reference
-        factors = _in_formula_order(reference.deviance, reference.at)
         point = Point(
             t=self.estimate,
             excess=0.0,
             slope=0.0,
-            factors=factors,
+            factors=reference.factors,
             theta=None,
             gamma=reference.at.beta,
             sigma=reference.basis.scale * reference.sigma,
@@ -235,7 +243,7 @@ class Target(ABC):
             # The decrease that one more step promises is as good as made.
             excess=at.value - reference.at.value - (left if converged else 0.0),
             slope=self.slope(t, deviance, at),
-            factors=_in_formula_order(deviance, at),
+            factors=in_formula_order(deviance, at),
             theta=at.theta,
             gamma=self.gamma(t, at),
             sigma=reference.basis.scale * (float(np.sqrt(at.rho2 / deviance.nu)) if known is None else known),
@@ -246,7 +254,7 @@ class Target(ABC):
         )
 
 
-def _in_formula_order(deviance: ProfiledDeviance, at: Evaluation) -> list[FloatArray]:
+def in_formula_order(deviance: ProfiledDeviance, at: Evaluation) -> list[FloatArray]:
     """Relative factors in the order of the formula."""
     order = deviance.cross.order
     return [at.factors[order.index(i)] for i in range(len(order))]
@@ -290,6 +298,10 @@ class FixedEffect(Target):
     def coordinate(self, value: float) -> float:
         """Coordinate, the value itself."""
         return value
+
+    def of(self, point: Point) -> float:
+        """Value at a point of any profile."""
+        return float(point.beta[self.index])
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """ML deviance with the effect held at t."""
@@ -370,6 +382,10 @@ class Residual(Target):
     def coordinate(self, value: float) -> float:
         """Its logarithm."""
         return float(np.log(value)) if value > 0.0 else -np.inf
+
+    def of(self, point: Point) -> float:
+        """Residual standard deviation at a point of any profile."""
+        return point.sigma
 
     def criterion(self, t: float) -> ProfiledDeviance:
         """Deviance with a known residual standard deviation."""
