@@ -28,7 +28,7 @@ VANISHING = 0.1
 # Share of the promised decrease that a step must deliver.
 SUFFICIENT = 1e-4
 # A step that promised less than this, in units of the deviance, was short enough to learn the curvature from.
-SHORT_STEP = 1e-2
+SHORT_STEP = 1e-4
 # Newton steps that leave more than this share of the promised decrease show that the computed curvature is wrong.
 SLOW = 0.5
 # Curvature seen along a step, as a share of the computed one, below which the step teaches nothing.
