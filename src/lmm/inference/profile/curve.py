@@ -174,8 +174,9 @@ class Curve:
     def _root(self, zeta: float, inner: Point, outer: Point | None, last: Point) -> Limit | None:
         """Root by interpolation if it needs no further point, or the place of a jump; None where neither is at hand."""
         root = self._interpolated(zeta)
-        rounding = CLOSE**2 * abs(root - self.target.estimate)
-        low, high = sorted([inner.t, root if outer is None else outer.t])
+        edge = self.target.lower if zeta < 0.0 else self.target.upper
+        low, high = sorted([inner.t, edge if outer is None else outer.t])
+        rounding = CLOSE**2 * abs(inner.t - self.target.estimate)
         if low - rounding <= root <= high + rounding and self._is_settled(root, last, zeta):
             return Limit(min(max(root, low), high))
         if outer is not None and high - low <= CLOSE**2 * abs(outer.t - self.target.estimate):
@@ -184,7 +185,8 @@ class Curve:
 
     def _is_settled(self, root: float, last: Point, zeta: float) -> bool:
         """Whether a root by interpolation needs no further point: close to the last, or safe with one point less."""
-        if abs(self.zeta(last) - zeta) > APART or not abs(root - last.t) <= NEAR * abs(last.t - self.target.estimate):
+        close = abs(self.zeta(last) - zeta) <= APART and abs(root - last.t) <= NEAR * abs(last.t - self.target.estimate)
+        if not close or math.isnan(last.slope):  # without a slope the point has no part in the interpolation
             return False
         step = self._share(root, last.t)
         nodes = self._nodes(zeta)
