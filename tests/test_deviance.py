@@ -202,6 +202,7 @@ DESIGNS = {
     "three_effects": lambda: make(3, [(6, U(3))]),
     "diagonal": lambda: make(4, [(6, D(3))]),
     "stacked": lambda: make(5, [(6, Stacked((U(2), D(1), U(1))))]),
+    "pivoted": lambda: make(23, [(6, U(3, (2, 0, 1))), (5, U(2, (1, 0)))]),
     "no_fixed_effects": lambda: make(6, [(7, U(2))], p=0),
     "crossed": lambda: make(7, [(9, U(1)), (5, U(1))]),
     "second_is_larger": lambda: make(8, [(4, U(2)), (11, U(1))]),

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 
 import lmm
 from conftest import MODELS, SINGULAR, SMALL, fit_quietly, fitted, frame
@@ -230,6 +231,34 @@ def test_slow_average_information_is_corrected():
     assert fit.converged
     assert fit.deviance == pytest.approx(1831.0009675, abs=1e-6)
     assert fit.optimum.n_evaluations < 60
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_effect_of_little_variance_before_one_of_much_costs_no_steps(seed):
+    """Their correlation turned the row of the large effect about the small pivot, which takes many small steps."""
+    rng = np.random.default_rng(seed)
+    g, x, slopes = np.arange(600) % 12, rng.standard_normal(600), rng.standard_normal(12)
+    y = 1.0 + (x + 0.02) * slopes[g] + rng.standard_normal(600)
+    data = pd.DataFrame({"y": y, "x": x, "g": g.astype(str)})
+    small_first = fit_quietly("y ~ x + (x | g)", data)
+    large_first = fit_quietly("y ~ x + (0 + x + one | g)", data.assign(one=1.0))
+    assert max(small_first.optimum.n_evaluations, large_first.optimum.n_evaluations) <= 12
+    assert abs(small_first.deviance - large_first.deviance) < 1e-8
+    assert_allclose(
+        small_first.random_cov["g"].to_numpy(), large_first.random_cov["g"].to_numpy()[::-1, ::-1], atol=1e-6
+    )
+
+
+def test_an_optimum_found_in_other_parameters_is_restated():
+    """The record holds theta, factors and gradient in the order of the formula."""
+    rng = np.random.default_rng(3)
+    g, x = np.arange(600) % 12, rng.standard_normal((600, 2))
+    y = 0.02 * rng.standard_normal(12)[g] + (x * rng.standard_normal((12, 2))[g]).sum(axis=1) + rng.standard_normal(600)
+    fit = fit_quietly("y ~ u + v + (u + v | g)", pd.DataFrame({"y": y, "u": x[:, 0], "v": x[:, 1], "g": g.astype(str)}))
+    again = fit.deviance_function.evaluate(fit.optimum.theta)
+    assert_allclose(fit.optimum.gradient, again.gradient, atol=1e-8)
+    assert_allclose(fit.optimum.evaluation.factors[0], again.factors[0], atol=1e-12)
+    assert np.triu(again.factors[0], 1).any() == 0
 
 
 def test_no_fixed_effects_prints_nothing(capfd):

@@ -25,6 +25,9 @@ from lmm.linalg import (
     upper_indices,
 )
 
+# Share of the largest variance left by which the one of a pivot may be smaller.
+UNEVEN = 4.0
+
 
 class Covariance(Protocol):
     """What the core asks of a covariance structure of k random effects with m parameters."""
@@ -58,6 +61,13 @@ class Covariance(Protocol):
     def from_root(self, B: FloatArray) -> FloatArray:
         """Parameters, shape (m,), for which T T' = B B', with B of shape (k, any) and B B' of this structure."""
 
+    def pivoted(self, T: FloatArray) -> Covariance:
+        """
+        The same structure in parameters that suit T, a factor of this one: itself unless others are much better.
+
+        A factor of the new one with the same T T' is ``factor(from_root(T))``.
+        """
+
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """
         Steepest way out of the boundary.
@@ -72,6 +82,17 @@ class Unstructured:
     """
     Any covariance matrix: T is lower triangular, theta its entries column by column (the order of lme4).
 
+    With an order, T is lower triangular when its rows are taken in that order. An effect with next to no variance that
+    comes before one with much bends the valley of the deviance: a change of their correlation turns the row of the
+    other effect along a circle. The other way round the valley is straight.
+
+    Attributes
+    ----------
+    size : int
+        Number k of random effects per level.
+    order : tuple of int, optional
+        Effects in the order of the rows of a lower triangular matrix; as they are where None.
+
     Examples
     --------
     >>> import numpy as np
@@ -81,6 +102,7 @@ class Unstructured:
     """
 
     size: int
+    order: tuple[int, ...] | None = None
 
     @property
     def n_theta(self) -> int:
@@ -91,7 +113,7 @@ class Unstructured:
     def _positions(self) -> tuple[IntArray, IntArray]:
         # The upper triangle row by row is the lower triangle column by column.
         columns, rows = upper_indices(self.size)
-        return rows, columns
+        return rows if self.order is None else np.array(self.order)[rows], columns
 
     @cached_property
     def tangents(self) -> FloatArray:
@@ -116,8 +138,20 @@ class Unstructured:
 
     def from_root(self, B: FloatArray) -> FloatArray:
         """Parameters for which T T' = B B'."""
-        theta: FloatArray = lower_factor(B)[self._positions]
+        columns, rows = upper_indices(self.size)
+        theta: FloatArray = lower_factor(B if self.order is None else B[list(self.order)])[rows, columns]
         return theta
+
+    def pivoted(self, T: FloatArray) -> Unstructured:
+        """Effects in the order of a pivoted Cholesky factorisation, unless no pivot of T is far from the largest."""
+        if self.size == 1:
+            return self
+        squares = T * T
+        left = np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]  # of each effect's variance, given the columns before
+        pivots = left.diagonal() if self.order is None else left[self.order, range(self.size)]
+        if (left.max(axis=0) <= UNEVEN * pivots).all():
+            return self
+        return Unstructured(self.size, tuple(int(i) - 1 for i in lapack.dpstrf(T @ T.T)[1]))
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Least eigenvalue of M on the null space of T', with its eigenvector."""
@@ -173,6 +207,10 @@ class Diagonal:
         """Parameters for which T T' is the diagonal of B B'."""
         theta: FloatArray = np.sqrt(np.einsum("ij,ij->i", B, B))
         return theta
+
+    def pivoted(self, T: FloatArray) -> Diagonal:  # noqa: ARG002 - one order is as good as another
+        """No change."""
+        return self
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Least diagonal entry of M among the variances that are zero, with its unit vector."""
@@ -243,6 +281,12 @@ class Stacked:
         return np.concatenate(
             [part.from_root(B[effects]) for part, (effects, _) in zip(self.parts, self.slices, strict=True)]
         )
+
+    def pivoted(self, T: FloatArray) -> Stacked:
+        """Each part in parameters that suit it."""
+        pairs = zip(self.parts, self.slices, strict=True)
+        parts = tuple(part.pivoted(T[effects, effects]) for part, (effects, _) in pairs)
+        return self if all(new is old for new, old in zip(parts, self.parts, strict=True)) else Stacked(parts)
 
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Steepest way out of the boundary among the parts."""

@@ -179,6 +179,12 @@ class ProfiledDeviance:
         other.sigma = sigma
         return other
 
+    def with_structures(self, covariances: Sequence[Covariance]) -> ProfiledDeviance:
+        """The same deviance in other parameters, as many for each block."""
+        other = copy.copy(self)
+        other.covariances = tuple(covariances)
+        return other
+
     @property
     def tail(self) -> Tail | None:
         """The blocks after the first; None where there is one block."""

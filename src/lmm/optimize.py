@@ -207,11 +207,16 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
     shift : float
         What the user's criterion has that the standardised one lacks; it is added to every value reported.
     """
+    original = deviance
     at = deviance.evaluate(_oriented(deviance, start))
     n_evaluations = 1
     trace: list[Step] = []
     memory = _Memory()
     while True:
+        pivoted = _pivoted(deviance, at)
+        if pivoted is not deviance:
+            at = _restated(at, deviance, pivoted)
+            deviance, memory = pivoted, _Memory()
         step, decrement = _newton_step(deviance, at, memory)
         escape = _escape(deviance, at)
         trace.append(Step(at.value + shift, decrement))
@@ -229,6 +234,8 @@ def minimize(deviance: ProfiledDeviance, start: FloatArray, control: Control, *,
             break
         memory.learn(at, found, decrement)
         at = found
+    if deviance is not original:
+        at = _restated(at, deviance, original)
     return Optimum(
         theta=at.theta,
         evaluation=at,
@@ -246,6 +253,24 @@ def _oriented(deviance: ProfiledDeviance, theta: FloatArray) -> FloatArray:
     """The theta of the same covariance matrices for which every T has a non-negative diagonal."""
     pairs = zip(deviance.covariances, deviance.slices, strict=True)
     return np.concatenate([covariance.from_root(covariance.factor(theta[own])) for covariance, own in pairs])
+
+
+def _pivoted(deviance: ProfiledDeviance, at: Evaluation) -> ProfiledDeviance:
+    """The deviance in parameters that suit the factors at a point: itself unless others are much better."""
+    covariances = list(deviance.covariances)
+    for t, T in zip(deviance.cross.order, at.factors, strict=True):
+        covariances[t] = covariances[t].pivoted(T)
+    same = all(new is old for new, old in zip(covariances, deviance.covariances, strict=True))
+    return deviance if same else deviance.with_structures(covariances)
+
+
+def _restated(at: Evaluation, deviance: ProfiledDeviance, other: ProfiledDeviance) -> Evaluation:
+    """An evaluation of one deviance as one of another that differs in its parameters alone."""
+    order = deviance.cross.order
+    theta = np.concatenate([other.covariances[t].from_root(at.factors[order.index(t)]) for t in range(len(order))])
+    factors = other.factors_at(theta)
+    change = other.gradient_from(at.M, factors) - deviance.gradient_from(at.M, at.factors)
+    return replace(at, theta=theta, factors=factors, gradient=at.gradient + change)
 
 
 def _land(deviance: ProfiledDeviance, at: Evaluation, theta: FloatArray) -> FloatArray:

@@ -122,6 +122,10 @@ class Pinned:
         L = lower_factor(W) if columns else W
         return np.concatenate([tau, L[rows:, :columns].T.ravel(), self._rest.from_root(L[rows:, columns:])])
 
+    def pivoted(self, T: FloatArray) -> Pinned:  # noqa: ARG002 - the order is that of the frame
+        """No change: the effects that are pinned come first."""
+        return self
+
     def escape(self, T: FloatArray, M: FloatArray) -> tuple[float, FloatArray]:
         """Steepest way out of the boundary for the effects that are not pinned."""
         rows, columns = self.shape.shape
