@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, Column, Numeric, as_categorical, shown_labels
+from lmm.columns import Categorical, Column, Numeric, as_categorical, predictor, shown_labels
 from lmm.errors import DataError, FormulaError, LMMError
 from lmm.formula import point_at
 from lmm.frames import near_matches
@@ -90,7 +90,7 @@ def evaluate(expression: str, rows: Rows, state: State, *, fitting: bool) -> Val
     """
     name = syntax.column_of(expression)
     if name is not None:
-        column = rows.column(name)
+        column = predictor(rows.column(name))
         return column if isinstance(column, Categorical) else np.asarray(column.numbers, dtype=np.float64)
     value = _Interpreter(expression, rows, state, fitting).run()
     return _as_value(value, expression, rows.n, rows.formula)
@@ -204,7 +204,7 @@ class _Interpreter:
 
     def _name(self, name: str) -> Any:  # noqa: ANN401
         if name in self._rows:
-            column = self._rows.column(name)
+            column = predictor(self._rows.column(name))
             if isinstance(column, Categorical) or column.numbers.dtype.kind == "b":
                 return column if isinstance(column, Categorical) else column.numbers
             return np.asarray(column.numbers, dtype=np.float64)

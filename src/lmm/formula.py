@@ -237,8 +237,11 @@ def _response(tokens: list[Token], text: str) -> str:
     start, end = tokens[0].start, tokens[-1].end
     if len(tokens) != 1 or tokens[0].kind not in ("name", "python"):
         written = text[start:end]
+        way = f"write arithmetic as I({written})"
+        if all(token.kind == "name" for token in tokens):
+            way = f"a column whose name has spaces goes in backticks, `{written}`"
         raise formula_error(
-            f"The response must be one column or one call, such as log(y); write arithmetic as I({written}).",
+            f"The response must be one column or one call, such as log(y); {way}.",
             text,
             start,
             end,
@@ -484,5 +487,7 @@ class _Reader:
             reason = re.sub(
                 r"f\d+_", lambda m: syntax.shown(self._expressions[m.group()]), _formulaic.first_line(error)
             )
+            if reason.startswith("Missing operator"):
+                reason += " A name that is not a plain word goes in backticks."
             raise formula_error(f"This part cannot be read: {reason}", self._text, *span) from error
         return [tuple(self._expressions[name] for name in term) for term in terms]
