@@ -49,6 +49,13 @@ def test_every_example_is_named():
         assert f"`{path.name}`" in README
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_no_section_stands_twice(page):
+    version = page.read_text(encoding="utf-8").split("\n## 0.")[-1]
+    headings = re.findall(r"^##+ .*$", re.sub(r"^```.*?^```", "", version, flags=re.M | re.S), flags=re.M)
+    assert len(set(headings)) == len(headings)
+
+
 def test_citation_and_changelog_have_the_version():
     assert f"version: {lmm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {lmm.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
