@@ -52,7 +52,9 @@ def test_every_example_is_named():
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_no_section_stands_twice(page):
     version = page.read_text(encoding="utf-8").split("\n## 0.")[-1]
-    headings = re.findall(r"^##+ .*$", re.sub(r"^```.*?^```", "", version, flags=re.M | re.S), flags=re.M)
+    headings = re.findall(
+        r"^##+ .*$", re.sub(r"^```.*?^```", "", version, flags=re.MULTILINE | re.DOTALL), flags=re.MULTILINE
+    )
     assert len(set(headings)) == len(headings)
 
 
