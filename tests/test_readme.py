@@ -52,9 +52,7 @@ def test_every_example_is_named():
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_no_section_stands_twice(page):
     version = page.read_text(encoding="utf-8").split("\n## 0.")[-1]
-    headings = re.findall(
-        r"^##+ .*$", re.sub(r"^```.*?^```", "", version, flags=re.MULTILINE | re.DOTALL), flags=re.MULTILINE
-    )
+    headings = re.findall(r"(?m)^##+ .*$", re.sub(r"(?ms)^```.*?^```", "", version))
     assert len(set(headings)) == len(headings)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GroupingFactor:
     """
     All random effects that share one grouping factor.
@@ -46,6 +46,9 @@ class GroupingFactor:
     covariance: Covariance
     terms: tuple[int, ...]
     term_effects: tuple[tuple[int, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"<GroupingFactor {self.group!r}: {', '.join(self.effects)} for {self.n_levels} levels>"
 
     @property
     def n_levels(self) -> int:

@@ -1225,7 +1225,7 @@ class FittedModel(LinearModel):
         Returns
         -------
         Structure
-            Prints as text.
+            Prints as text; shows as HTML in a notebook.
 
         Examples
         --------
