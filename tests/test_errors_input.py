@@ -39,6 +39,7 @@ CASES = [
     # unknown names
     ("y ~ X + (1|g)", FormulaError, ["no column 'X'", "'x'"]),
     ("y ~ xx1 + (1|g)", FormulaError, ["no column 'xx1'", "Columns: 'y', 'x'"]),
+    ("y ~ I(x > cutoff) + (1|g)", FormulaError, ["no column 'cutoff'", "columns only", 'f"... {cutoff} ..."']),
     ("y ~ x + (1|groop)", FormulaError, ["no column 'groop'"]),
     ("y ~ lgo(x) + (1|g)", FormulaError, ["no function 'lgo'", "log"]),
     ("y ~ dummy(f, 'a') + (1|g)", FormulaError, ["I(f == 'level')"]),

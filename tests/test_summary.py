@@ -1,6 +1,7 @@
 """The printed account of a fit: its text, its HTML and its numbers."""
 
 import html
+import re
 from html.parser import HTMLParser
 from textwrap import dedent
 
@@ -10,6 +11,7 @@ import pytest
 
 import lmm
 from conftest import fit_quietly, fitted, frame
+from lmm.diagnostics import leverage
 from lmm.display import format_column
 
 # Exact texts. The numbers of the pigs and the spruces are those that R 4.2.2, lme4 1.1-31 prints.
@@ -341,8 +343,6 @@ def test_summaries_on_extreme_scales_can_be_read(scale):
 
 
 def test_every_part_of_a_fit_is_shown_briefly():
-    from lmm.diagnostics import leverage  # noqa: PLC0415 - costly, and one test needs it
-
     fit = fitted("penicillin", reml=True)
     null = lmm.fit("diameter ~ 1", frame("penicillin"), allow_fixed=True)
     for shown in (fit.design, *fit.design.terms, *fit.factors, fit.optimum, fit.structure(), leverage(fit), null):
@@ -352,14 +352,11 @@ def test_every_part_of_a_fit_is_shown_briefly():
     assert null._repr_html_() == null.summary()._repr_html_()
     layout = fit.structure()
     assert repr(layout) == str(layout)
-    assert all(
-        html.escape(part) in layout._repr_html_() for line in str(layout).splitlines() for part in line.split("  ")
-    )
+    cells = [cell for line in str(layout).splitlines() for cell in re.split(" {2,}", line)]
+    assert all(html.escape(cell) in layout._repr_html_() for cell in cells)
 
 
 def test_leverage_prints_the_effective_number_of_coefficients():
-    from lmm.diagnostics import leverage  # noqa: PLC0415 - costly, and one test needs it
-
     h = leverage(fitted("penicillin", reml=True))
     last = str(h).splitlines()[-2].split()
     assert last[0] == "Both"

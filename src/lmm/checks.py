@@ -39,11 +39,20 @@ def is_constant(name: str) -> bool:
     return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS or name in ("pi", "np.pi")
 
 
-def unknown_column(name: str, names: Any, formula: str | None, where: str = "") -> LMMError:  # noqa: ANN401
-    """Error for a name that is no column; lists near matches."""
+def unknown_column(
+    name: str,
+    names: Any,  # noqa: ANN401 - any iterable
+    formula: str | None,
+    where: str = "",
+    *,
+    calculated: bool = False,
+) -> LMMError:
+    """Error for a name that is no column; lists near matches, and says what may stand in a calculation."""
     close = near_matches(name, names)
     listed = shown_labels(names, 12)
     hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Columns: {listed}."
+    if calculated and not close:
+        hint += f' A formula sees columns only: a number goes into its text, f"... {{{name}}} ...".'
     if not all(isinstance(n, str) for n in names):
         hint += " A formula finds columns whose names are text: rename the others, data.columns = [...]."
     message = f"There is no column {name!r} in the data{' (' + where + ')' if where else ''}. {hint}"
