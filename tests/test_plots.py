@@ -283,6 +283,8 @@ def test_refusals():
     plots, fit, data = lmm.plots, fitted("sleepstudy", reml=True), frame("sleepstudy")
     refusal("a fitted model is expected", lambda: plots.residuals_vs_fitted("fit"))
     refusal("a fitted model is expected", lambda: plots.cooks_distance(data))
+    refusal("ax must be one Axes of matplotlib.*got Figure", lambda: plots.caterpillar(fit, ax=plt.figure()))
+    refusal("ax must be one Axes .*got ndarray", lambda: plots.shrinkage(fit, ax=plt.figure().subplots(1, 2)))
     refusal("kind must be one of", lambda: plots.residuals_vs_fitted(fit, kind="deviance"))
     refusal("group must be a grouping factor", lambda: plots.caterpillar(fit, "subject"))
     refusal("effect must be a random effect of 'Subject'", lambda: plots.caterpillar(fit, effect="Nights"))

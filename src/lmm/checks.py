@@ -63,7 +63,7 @@ def unknown_column(
 
 def check_table(table: Table, na_action: str) -> None:
     """Refuse data without rows or columns, and an unknown na_action."""
-    if na_action not in ("drop", "raise"):
+    if not isinstance(na_action, str) or na_action not in ("drop", "raise"):
         raise ArgumentError(
             f'na_action must be "drop" (leave out rows with missing values) or "raise" (stop), not {na_action!r}.'
         )
@@ -103,7 +103,7 @@ def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN40
         raise DataError(f"{expected}; got {f'shape {array.shape}' if array.shape else f'a {type(given).__name__}'}.")
     kind = pd.api.types.infer_dtype(array, skipna=True)
     if kind not in (*NUMBERS, "empty"):
-        raise DataError(f"{expected}; got values of type {kind}.")
+        raise DataError(f"{expected}; got values of type {kind}, no numbers.")
     values = np.where(pd.isna(array), np.nan, array).astype(np.float64)
     if np.isinf(values).any():
         raise DataError(f"The {what} hold infinite values, the first in row {int(np.argmax(np.isinf(values)))}.")

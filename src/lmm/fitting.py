@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import as_numbers, positive_number, responses
+from lmm.arguments import as_numbers, positive_number, responses, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
@@ -254,8 +254,7 @@ def _check_arguments(
         raise ArgumentError(
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
-    if not isinstance(allow_fixed, (bool, np.bool_)):
-        raise ArgumentError(f"allow_fixed must be True or False; got {allow_fixed!r}")
+    true_or_false("allow_fixed", allow_fixed)
     if sigma is not None and positive_number(sigma) is None:
         raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):

@@ -24,7 +24,7 @@ N_POINTS, PER_ROW = 200, 3
 def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | None) -> Axes | list[Axes]:
     """Draw one parameter on given or new axes, or all in a new figure; see `BootstrapResult.plot`."""
     names = list(result.original.index)
-    if parameter is not None and parameter not in names:
+    if parameter is not None and not (isinstance(parameter, str) and parameter in names):
         raise ArgumentError(f"there is no parameter {parameter!r}; there are {', '.join(map(repr, names))}")
     if parameter is not None or len(names) == 1:
         chosen = names.index(parameter) if parameter is not None else 0
