@@ -53,11 +53,12 @@ def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
     return Table(frame, tuple(frame.columns), len(frame), frame.index)
 
 
-def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
+def as_frame(data: Any, what: str = "The data") -> pd.DataFrame:  # noqa: ANN401 - frames of any library
     """
     Take a pandas data frame, or anything that can be read as one.
 
-    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays.
+    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays. ``what`` is what
+    the data are, for messages.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
         if frame is not None:
             return frame
     raise DataError(
-        "The data must be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
+        f"{what} must be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
         f"{type(data).__name__}.{_way_to_a_frame(data)}"
     )
 

@@ -856,6 +856,12 @@ class FittedModel(LinearModel):
         DataError
             For a level or a column that the fit did not have, by name.
 
+        Warns
+        -----
+        LMMWarning
+            When rows need a coefficient that the data of the fit do not determine (see `params`): that of an empty
+            cell, or of a column that no longer is the combination of others that it was.
+
         References
         ----------
         Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
