@@ -46,6 +46,16 @@ CASES = [
     ("y ~ np.load(x) + (1|g)", FormulaError, ["no function 'np.load'"]),
     ("y ~ C() + (1|g)", FormulaError, ["needs a column"]),
     ("y ~ Q() + (1|g)", FormulaError, ["no function 'Q'"]),
+    ("y ~ log(x, 2) + (1|g)", FormulaError, ["log takes 1 argument", "log2"]),
+    ("y ~ np.exp(x, out=row) + (1|g)", FormulaError, ["exp takes 1 argument"]),
+    ("y ~ max(x, row) + (1|g)", FormulaError, ["max takes 1 argument", "np.maximum(a, b)"]),
+    ("y ~ np.clip(x, 0, 1, row) + (1|g)", FormulaError, ["read-only"]),
+    ("y ~ pmin(x, row) + (1|g)", FormulaError, ["np.minimum(a, b)"]),
+    ("y ~ trunc(x) + (1|g)", FormulaError, ["Write np.trunc(...)"]),
+    ("y ~ cumsum(x) + (1|g)", FormulaError, ["Write np.cumsum(...)"]),
+    ("y ~ x + (1|interaction(f, g))", FormulaError, ["Write a:b"]),
+    ("y ~ I(row %% 2) + (1|g)", FormulaError, ["I(x % 2)"]),
+    ("y ~ I(row %/% 2) + (1|g)", FormulaError, ["I(x // 2)"]),
     ("y ~ log(*x) + (1|g)", FormulaError, ["not of the formula language"]),
     ("y ~ x(f) + (1|g)", FormulaError, ["'x' is a column"]),
     ("y ~ x*offset(x) + (1|g)", FormulaError, ["term of its own"]),
@@ -89,6 +99,7 @@ CASES = [
     ("y ~ x + (1 + const|g)", ModelError, ["column 'const'"]),
     ("y ~ f + (1|f)", FormulaError, ["'f' is both a fixed factor and the grouping factor"]),
     ("y ~ factor(g) + (x|g)", FormulaError, ["both a fixed factor"]),
+    ("y ~ same + (1|same / f)", FormulaError, ["both a fixed factor", "of (1 | same/...) keep (1 | same:...)"]),
     ("y ~ f*same + (1|same:f)", FormulaError, ["both a fixed factor"]),
     ("y ~ x + (1|g) + (1|same)", ModelError, ["same 6 groups"]),
     ("y ~ x + (1|poly(x, 2))", DataError, ["gives several columns"]),
@@ -105,6 +116,16 @@ def test_refused_with_a_message(formula, kind, words):
         build(formula)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_functions_do_not_write_into_columns():
+    # the columns of rows left out for a missing value are copies, which NumPy could write to
+    data = DATA.assign(x=DATA["x"].where(DATA["row"] > 0), p=DATA["row"] + 1.0)
+    expected = build("y ~ x + p + (1|g)", data=data).X
+    for call in ("np.clip(x, 0, 1, p)", "log(p, x)"):
+        with pytest.raises(FormulaError):
+            build(f"y ~ x + {call} + p + (1|g)", data=data)
+    np.testing.assert_array_equal(build("y ~ x + p + (1|g)", data=data).X, expected)
 
 
 def test_the_unknown_name_is_underlined():

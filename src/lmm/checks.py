@@ -279,9 +279,12 @@ def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
     for part in formula.random:
         term = fixed.get(frozenset(map(_bare_factor, part.group)))
         if term is not None and part.effects.intercept:
+            way = "Remove one of the two."
+            if f"{part.name}/" in formula.text.replace(" ", ""):
+                way = f"Remove one of the two; of (1 | {part.name}/...) keep (1 | {part.name}:...)."
             raise point_at(
                 f"{part.name!r} is both a fixed factor and the grouping factor of {part.text}: the fixed effects "
-                "already fit each group's mean, so that no variance between groups is left. Remove one of the two.",
+                f"already fit each group's mean, so that no variance between groups is left. {way}",
                 formula.text,
                 ":".join(term) if len(term) > 1 and ":".join(term) in formula.text else term[-1],
             )

@@ -13,6 +13,9 @@ from lmm.errors import FormulaError
 __all__ = ["LinearTerms", "ModelFormula", "RandomPart", "expand_dot", "formula_error", "parse_formula", "point_at"]
 
 _OPERATORS = re.compile(r"\*\*|\|\||\S")
+# R's remainder and whole part of a division.
+_REMAINDER = re.compile(r"%%|%/%")
+_REMAINDER_IN_PYTHON = "The remainder of a division is written I(x % 2), its whole part I(x // 2)"
 _EXAMPLE = "for example `y ~ x + (1 | group)`"
 
 
@@ -178,7 +181,8 @@ def _tokens(text: str) -> list[Token]:
     try:
         tokens = _formulaic.tokenize(text)
     except _formulaic.FormulaicError as error:
-        raise formula_error(f"The formula cannot be read: {_formulaic.first_line(error)}", text) from error
+        reason = _formulaic.first_line(error) if not _REMAINDER.search(text) else f"{_REMAINDER_IN_PYTHON}."
+        raise formula_error(f"The formula cannot be read: {reason}", text) from error
     split: list[Token] = []
     for token in tokens:
         if token.kind == "operator" and token.text == "in":
@@ -342,9 +346,11 @@ def _expression(token: Token, text: str) -> str:
     try:
         return syntax.canonical(token.text)
     except SyntaxError as error:
+        advice = "A column whose name is not a plain word goes in backticks"
+        if _REMAINDER.search(token.text):
+            advice = _REMAINDER_IN_PYTHON
         raise formula_error(
-            f"`{token.text}` cannot be read as an expression ({error.msg}). A column whose name is not a plain word "
-            "goes in backticks.",
+            f"`{token.text}` cannot be read as an expression ({error.msg}). {advice}.",
             text,
             token.start,
             token.end,
