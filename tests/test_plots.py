@@ -274,6 +274,14 @@ def test_pictures_draw_on_the_axes_given_and_open_no_figure(name):
     assert own.has_data()
 
 
+@pytest.mark.parametrize("name", DRAW)
+def test_without_matplotlib_the_way_out_is_named(name, monkeypatch):
+    for module in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match="pictures need the package matplotlib.*pip install matplotlib"):
+        DRAW[name](fitted("sleepstudy", reml=True), None)
+
+
 def refusal(match, draw):
     with pytest.raises(lmm.ArgumentError, match=match):
         draw()

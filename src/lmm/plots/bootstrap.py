@@ -8,7 +8,7 @@ import numpy as np
 
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +36,9 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
         raise ArgumentError(
             f"one pair of axes holds one parameter; say which, of {', '.join(map(repr, names))}, or leave ax out"
         )
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
     n_columns = min(PER_ROW, len(names))
     n_rows = -(-len(names) // n_columns)
-    figure, panels = plt.subplots(
+    figure, panels = subplots(
         n_rows, n_columns, figsize=(3.2 * n_columns, 2.4 * n_rows), layout="constrained", squeeze=False
     )
     for i, panel in enumerate(panels.ravel()):
