@@ -278,7 +278,7 @@ def test_pictures_draw_on_the_axes_given_and_open_no_figure(name):
 def test_without_matplotlib_the_way_out_is_named(name, monkeypatch):
     for module in ("matplotlib", "matplotlib.pyplot"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ModuleNotFoundError, match="pictures need the package matplotlib.*pip install matplotlib"):
+    with pytest.raises(ModuleNotFoundError, match=r"pictures need the package matplotlib.*pip install matplotlib"):
         DRAW[name](fitted("sleepstudy", reml=True), None)
 
 
