@@ -208,7 +208,7 @@ def standardized_deviance(
     design: Design, *, reml: bool, sigma: float | None
 ) -> tuple[tuple[GroupingFactor, ...], ProfiledDeviance, Basis]:
     """Grouping factors of a design, its deviance in the standardised basis, and the way back to the user's scale."""
-    factors = grouping_factors(design.terms)
+    factors = grouping_factors(design.terms, design.all_names)
     y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
         [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name

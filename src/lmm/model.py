@@ -434,7 +434,8 @@ class FittedModel(LinearModel):
         DataFrame (m, m)
             Rows and columns in the order of `variance_components`: ``"group"`` where a group has one effect,
             ``"group.effect"`` for a variance and ``"group.effect.effect"`` for a covariance where it has several,
-            ``"Residual"`` last, unless sigma is known.
+            ``"Residual"`` last, unless sigma is known. Where a coefficient is named like a group, as in
+            ``y ~ year + (1 | year)``, its one variance is ``"year.Intercept"``.
 
         Raises
         ------
