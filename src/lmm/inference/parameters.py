@@ -2,9 +2,9 @@
 The variance parameters that users see, their names and their values: entries of the covariance matrices.
 
 A grouping factor with one effect has one parameter, named like the group (``"Sire"``), or in full
-(``"year.Intercept"``) where a coefficient has this name. With several effects there are ``"group.effect"`` for a variance
-and ``"group.effect.effect"`` for a covariance, of effects of one term: effects of different terms are independent. The
-last is ``"Residual"``, absent where the residual standard deviation is known.
+(``"year.Intercept"``) where a coefficient has this name. With several effects there are ``"group.effect"`` for a
+variance and ``"group.effect.effect"`` for a covariance, of effects of one term: effects of different terms are
+independent. The last is ``"Residual"``, absent where the residual standard deviation is known.
 """
 
 from __future__ import annotations
