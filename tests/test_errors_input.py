@@ -261,6 +261,19 @@ def test_a_refusal_is_short_although_the_model_is_large():
         build("y ~ 1 + (1|g)", data=DATA[:1])
 
 
+def test_a_column_in_the_index():
+    for data in (DATA.set_index("g"), DATA.set_index(["row", "g"])):
+        with pytest.raises(FormulaError, match=r"no column 'g' in the data\. It is in the index .*reset_index\(\)"):
+            build(data=data)
+
+
+def test_a_response_with_cells_of_text():
+    y = [*DATA["y"][:-2].astype(str), "n/a", "?"]
+    for given in (y, [*DATA["y"][:-2], "n/a", "?"]):
+        with pytest.raises(FormulaError, match=r"is not numeric.*; '\?', 'n/a' cannot be read as numbers"):
+            build(data=DATA.assign(y=given))
+
+
 def test_names_of_columns_that_are_not_text():
     with pytest.raises(FormulaError, match=r"Columns: 0, 1\. .*names are text"):
         build(data=pd.DataFrame(np.ones((3, 2))))

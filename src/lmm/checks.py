@@ -46,12 +46,15 @@ def unknown_column(
     where: str = "",
     *,
     calculated: bool = False,
+    index: pd.Index[Any] | None = None,
 ) -> LMMError:
-    """Error for a name that is no column; lists near matches, and says what may stand in a calculation."""
+    """Error for a name that is no column; lists near matches, and says where else it may come from."""
     close = near_matches(name, names)
     listed = shown_labels(names, 12)
     hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Columns: {listed}."
-    if calculated and not close:
+    if index is not None and name in index.names:
+        hint = "It is in the index of the data: data.reset_index() makes it a column."
+    elif calculated and not close:
         hint += f' A formula sees columns only: a number goes into its text, f"... {{{name}}} ...".'
     if not all(isinstance(n, str) for n in names):
         hint += " A formula finds columns whose names are text: rename the others, data.columns = [...]."
@@ -141,8 +144,11 @@ def check_response(formula: ModelFormula, value: Value) -> FloatArray:
             f"The response `{shown}` is not numeric: its values are {shown_labels(value.levels)}. A Gaussian model "
             "needs a numeric response"
         )
-        if _look_like_numbers(value.levels):
+        unread = value.levels[_numbers_in_text(value.levels).isna()]
+        if not len(unread):
             message += "; these look like numbers stored as text: convert them with pandas.to_numeric()"
+        elif len(unread) <= len(value.levels) // 2:
+            message += f"; {shown_labels(unread)} cannot be read as {'numbers' if len(unread) > 1 else 'a number'}"
         raise formula_error(message + ".", formula.text, 0, end)
     require_finite(shown, value)
     y = np.array(value, dtype=np.float64)
@@ -194,9 +200,12 @@ def _largest_term(encoding: Encoding) -> str:
 
 
 def _look_like_numbers(levels: pd.Index[Any]) -> bool:
-    if not all(isinstance(level, str) for level in levels):
-        return False
-    return not pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce").isna().any()
+    return all(isinstance(level, str) for level in levels) and not _numbers_in_text(levels).isna().any()
+
+
+def _numbers_in_text(levels: pd.Index[Any]) -> pd.Series[float]:
+    """Labels as numbers, NaN where they are none."""
+    return pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce")
 
 
 def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:

@@ -336,7 +336,9 @@ def _used_columns(formula: ModelFormula, table: Table) -> dict[str, Column]:
             if name in table:
                 used[name] = table.column(name)
             elif plain is not None or not checks.is_constant(name):
-                raise checks.unknown_column(name, table.names, formula.text, calculated=plain is None)
+                raise checks.unknown_column(
+                    name, table.names, formula.text, calculated=plain is None, index=table.index
+                )
     return used
 
 
