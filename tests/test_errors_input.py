@@ -166,6 +166,9 @@ def test_dates_label_groups_and_are_no_predictors(days):
     fit, by_number = (lmm.fit(f"y ~ x + (1 | {name})", data) for name in ("day", "g"))
     assert fit.deviance == by_number.deviance
     np.testing.assert_array_equal(fit.predict(data[::-7]), by_number.predict(data[::-7]))
+    if "date" in str(own.dtype) or "date" in str(type(own[0])):
+        as_text = data.assign(day=data["day"].astype(str).str[:10])
+        np.testing.assert_array_equal(fit.predict(as_text), by_number.predict(data))
     with pytest.raises(DataError, match="'day' has 1 level that the fit did not have: '2031'"):
         fit.predict(data[:1].assign(day="2031"))
     for formula in ("y ~ day + (1|g)", "y ~ factor(day) + (1|g)", "y ~ x + (day|g)", "day ~ x + (1|g)"):

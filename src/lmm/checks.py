@@ -107,7 +107,9 @@ def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN40
     kind = pd.api.types.infer_dtype(array, skipna=True)
     if kind not in (*NUMBERS, "empty"):
         raise DataError(f"{expected}; got values of type {kind}, no numbers.")
-    values = np.where(pd.isna(array), np.nan, array).astype(np.float64)
+    if array.dtype == np.object_:
+        array = np.where(pd.isna(array), np.nan, array)
+    values = array.astype(np.float64)
     if np.isinf(values).any():
         raise DataError(f"The {what} hold infinite values, the first in row {int(np.argmax(np.isinf(values)))}.")
     if what == "weights":
