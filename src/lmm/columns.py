@@ -275,7 +275,7 @@ def _dates(name: str, values: Any, dtype: Any) -> Dates:  # noqa: ANN401 - array
         numbers = "hours since midnight"
     codes, levels = pd.factorize(values, sort=True)
     refusal = DataError(
-        f"Column {name!r} is of type {text}, which can label groups, (1 | {name}), but is no predictor. Turn it into "
-        f"numbers, such as {numbers}, or into a category with astype(str)."
+        f"Column {name!r} is of type {text}, which can label the groups of a random term but is no predictor. Turn it "
+        f"into numbers, such as {numbers}, or into a category with astype(str)."
     )
     return Dates(np.asarray(codes, dtype=np.intp), pd.Index(levels), refusal=refusal)
