@@ -212,9 +212,9 @@ def test_refit_keeps_the_control():
 # na_action, weights, offset
 
 
-@pytest.mark.parametrize("na_action", ["ignore", "omit", None, True])
+@pytest.mark.parametrize("na_action", ["ignore", "omit", None, True, pd.NA])
 def test_unknown_na_action(na_action):
-    message = refused(lmm.LMMError, na_action=na_action)
+    message = refused(na_action=na_action)
     assert '"drop"' in message
     assert '"raise"' in message
     assert repr(na_action) in message
@@ -350,6 +350,11 @@ def test_number_of_simulated_responses(n):
     assert repr(n) in str(caught.value)
 
 
+def test_more_simulated_responses_than_memory_holds():
+    with pytest.raises(lmm.ModelError, match=r"1000000000000 simulated responses would need .* Simulate fewer"):
+        fitted("sleepstudy", reml=True).simulate(10**12)
+
+
 @pytest.mark.parametrize("random", [True, False, None, "all", "Subject", ["new"], np.array(["new", "new"])])
 def test_simulated_random_effects_are_new_or_conditional(random):
     with pytest.raises(lmm.ArgumentError, match=r'random must be "new" .* or "conditional"') as caught:
@@ -386,6 +391,35 @@ def test_unknown_random_effects(random):
     with pytest.raises(lmm.ArgumentError) as caught:
         fitted("sleepstudy", reml=True).predict(random=random)
     assert "Subject" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda fit, given: fit.tidy(conf_int=given),
+        lambda fit, given: fit.contrast("Days = 0", joint=given),
+        lambda fit, given: fit.bootstrap(5, progress=given),
+        lambda fit, given: lmm.ranova(fit, reduce_terms=given),
+    ],
+    ids=["conf_int", "joint", "progress", "reduce_terms"],
+)
+@pytest.mark.parametrize("given", ["yes", None, 1, np.ones(2)])
+def test_truth_values(call, given):
+    with pytest.raises(lmm.ArgumentError, match="must be True or False; got"):
+        call(fitted("sleepstudy", reml=True), given)
+
+
+@pytest.mark.parametrize("effects", [None, 5, "random", ["fixed", 5], [], pd.NA])
+def test_effects_of_tidy(effects):
+    with pytest.raises(lmm.ArgumentError, match="effects must be one or several of 'fixed', 'ran_pars', 'ran_vals'"):
+        fitted("sleepstudy", reml=True).tidy(effects)
+
+
+@pytest.mark.parametrize("given", [None, -1, "1", np.ones(2), pd.NA, float("nan")])
+def test_priors(given):
+    for name in ("relative_sd", "shape", "scale"):
+        with pytest.raises(lmm.ArgumentError, match=f"{name} must be a"):
+            lmm.Priors(**{name: given})
 
 
 def test_warnings_can_be_filtered_by_type():

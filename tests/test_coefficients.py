@@ -344,6 +344,8 @@ def test_anova_arguments():
         lmm.anova(fit, type=4)
     with pytest.raises(lmm.ArgumentError, match="anova takes one fitted model"):
         lmm.anova([fit, fit])
+    with pytest.raises(lmm.ArgumentError, match=r"several are compared by lmm\.lrt"):
+        lmm.anova(fit, fit)
     pd.testing.assert_frame_equal(lmm.anova(fit, "II"), lmm.anova(fit, 2))
 
 

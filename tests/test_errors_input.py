@@ -1,12 +1,15 @@
 """Every refusal names the thing, says what was expected and the way out."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import lmm
 from lmm.design import build_design
-from lmm.errors import DataError, FormulaError, LMMError, ModelError
+from lmm.errors import ArgumentError, DataError, FormulaError, ModelError
 from lmm.formula import parse_formula
 
 N = 36
@@ -36,12 +39,23 @@ CASES = [
     # unknown names
     ("y ~ X + (1|g)", FormulaError, ["no column 'X'", "'x'"]),
     ("y ~ xx1 + (1|g)", FormulaError, ["no column 'xx1'", "Columns: 'y', 'x'"]),
+    ("y ~ I(x > cutoff) + (1|g)", FormulaError, ["no column 'cutoff'", "columns only", 'f"... {cutoff} ..."']),
     ("y ~ x + (1|groop)", FormulaError, ["no column 'groop'"]),
     ("y ~ lgo(x) + (1|g)", FormulaError, ["no function 'lgo'", "log"]),
     ("y ~ dummy(f, 'a') + (1|g)", FormulaError, ["I(f == 'level')"]),
     ("y ~ np.load(x) + (1|g)", FormulaError, ["no function 'np.load'"]),
     ("y ~ C() + (1|g)", FormulaError, ["needs a column"]),
     ("y ~ Q() + (1|g)", FormulaError, ["no function 'Q'"]),
+    ("y ~ log(x, 2) + (1|g)", FormulaError, ["log takes 1 argument", "log2"]),
+    ("y ~ np.exp(x, out=row) + (1|g)", FormulaError, ["exp takes 1 argument"]),
+    ("y ~ max(x, row) + (1|g)", FormulaError, ["max takes 1 argument", "np.maximum(a, b)"]),
+    ("y ~ np.clip(x, 0, 1, row) + (1|g)", FormulaError, ["read-only"]),
+    ("y ~ pmin(x, row) + (1|g)", FormulaError, ["np.minimum(a, b)"]),
+    ("y ~ trunc(x) + (1|g)", FormulaError, ["Write np.trunc(...)"]),
+    ("y ~ cumsum(x) + (1|g)", FormulaError, ["Write np.cumsum(...)"]),
+    ("y ~ x + (1|interaction(f, g))", FormulaError, ["Write a:b"]),
+    ("y ~ I(row %% 2) + (1|g)", FormulaError, ["I(x % 2)"]),
+    ("y ~ I(row %/% 2) + (1|g)", FormulaError, ["I(x // 2)"]),
     ("y ~ log(*x) + (1|g)", FormulaError, ["not of the formula language"]),
     ("y ~ x(f) + (1|g)", FormulaError, ["'x' is a column"]),
     ("y ~ x*offset(x) + (1|g)", FormulaError, ["term of its own"]),
@@ -51,7 +65,10 @@ CASES = [
     ("poly(x, 2) ~ 1 + (1|g)", FormulaError, ["2 columns"]),
     ("const ~ x + (1|g)", ModelError, ["`const` is constant"]),
     ("inf ~ x + (1|g)", DataError, ["'inf' holds infinite values", "row 0"]),
+    ("my y ~ x + (1|g)", FormulaError, ["in backticks, `my y`"]),
+    ("y+x ~ x + (1|g)", FormulaError, ["I(y+x)"]),
     # predictors
+    ("y ~ my x + (1|g)", FormulaError, ["Missing operator", "backticks"]),
     ("y ~ inf + (1|g)", DataError, ["'inf' holds infinite values"]),
     ("y ~ when + (1|g)", DataError, ["'when'", "datetime", "days"]),
     ("y ~ z + (1|g)", DataError, ["'z'", "complex"]),
@@ -82,6 +99,7 @@ CASES = [
     ("y ~ x + (1 + const|g)", ModelError, ["column 'const'"]),
     ("y ~ f + (1|f)", FormulaError, ["'f' is both a fixed factor and the grouping factor"]),
     ("y ~ factor(g) + (x|g)", FormulaError, ["both a fixed factor"]),
+    ("y ~ same + (1|same / f)", FormulaError, ["both a fixed factor", "of (1 | same/...) keep (1 | same:...)"]),
     ("y ~ f*same + (1|same:f)", FormulaError, ["both a fixed factor"]),
     ("y ~ x + (1|g) + (1|same)", ModelError, ["same 6 groups"]),
     ("y ~ x + (1|poly(x, 2))", DataError, ["gives several columns"]),
@@ -98,6 +116,16 @@ def test_refused_with_a_message(formula, kind, words):
         build(formula)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_functions_do_not_write_into_columns():
+    # the columns of rows left out for a missing value are copies, which NumPy could write to
+    data = DATA.assign(x=DATA["x"].where(DATA["row"] > 0), p=DATA["row"] + 1.0)
+    expected = build("y ~ x + p + (1|g)", data=data).X
+    for call in ("np.clip(x, 0, 1, p)", "log(p, x)"):
+        with pytest.raises(FormulaError):
+            build(f"y ~ x + {call} + p + (1|g)", data=data)
+    np.testing.assert_array_equal(build("y ~ x + p + (1|g)", data=data).X, expected)
 
 
 def test_the_unknown_name_is_underlined():
@@ -121,6 +149,39 @@ def test_not_refused(formula):
     assert build(formula).X.shape[0] == N
 
 
+DATES = {
+    "dates": DATA["when"],
+    "dates with a time zone": DATA["when"].dt.tz_localize("Europe/Oslo"),
+    "lengths of time": DATA["when"] - DATA["when"][0],
+    "months": DATA["when"].dt.to_period("D"),
+    "Python's dates": DATA["when"].dt.date,
+    "Python's times of the day": pd.Series([when.replace(hour=i % 6).time() for i, when in enumerate(DATA["when"])]),
+}
+
+
+@pytest.mark.parametrize("days", DATES.values(), ids=list(DATES))
+def test_dates_label_groups_and_are_no_predictors(days):
+    own = days.take(DATA["g"].to_numpy()).reset_index(drop=True)
+    data = DATA.assign(day=own, y=DATA["y"] + DATA["g"])
+    fit, by_number = (lmm.fit(f"y ~ x + (1 | {name})", data) for name in ("day", "g"))
+    assert fit.deviance == by_number.deviance
+    np.testing.assert_array_equal(fit.predict(data[::-7]), by_number.predict(data[::-7]))
+    if "date" in str(own.dtype) or "date" in str(type(own[0])):
+        as_text = data.assign(day=data["day"].astype(str).str[:10])
+        np.testing.assert_array_equal(fit.predict(as_text), by_number.predict(data))
+    with pytest.raises(DataError, match="'day' has 1 level that the fit did not have: '2031'"):
+        fit.predict(data[:1].assign(day="2031"))
+    for formula in ("y ~ day + (1|g)", "y ~ factor(day) + (1|g)", "y ~ x + (day|g)", "day ~ x + (1|g)"):
+        with pytest.raises(DataError, match=r"Column 'day' is of type .* no predictor") as caught:
+            lmm.fit(formula, data)
+        advice = re.search(r"d = (.*); (.*)\.dt\.days", str(caught.value))
+        if advice:
+            d = eval(advice[1], {"df": data, "pandas": pd})  # noqa: S307 - code of our own message
+            assert eval(advice[2], {"d": d}).dt.days.equals(data["g"].astype("int64"))  # noqa: S307 - idem
+    first = data["day"].where(data.index != 3)
+    assert build("y ~ x + (1|day)", data=data.assign(day=first)).n_missing == 1
+
+
 def test_as_many_effects_as_rows_when_sigma_is_known():
     assert len(build("y ~ 1 + (1|row)", sigma_fixed=True).terms[0].levels) == N
 
@@ -129,9 +190,14 @@ WEIGHTS = [
     (-np.ones(N), ["must not be negative", "has -1"]),
     (np.zeros(N), ["all zero"]),
     (np.ones(3), ["36 rows", "(3,)"]),
-    (2.0, ["a single number"]),
+    (2.0, ["36 rows", "a float"]),
     (np.full(N, np.inf), ["infinite"]),
-    (["a"] * N, ["cannot be read as numbers"]),
+    (np.full(N, np.nan), ["all missing"]),
+    (["a"] * N, ["36 rows", "type string"]),
+    (["1"] * N, ["36 rows", "type string"]),
+    (1j * np.ones(N), ["36 rows", "type complex"]),
+    (np.log, ["36 rows", "a ufunc"]),
+    ([[1.0], [1.0, 2.0]], ["36 rows", "unequal parts"]),
     ("ww", ["no column 'ww'", "weights='ww'"]),
     ("f", ["'f'", "labels"]),
     ("1 +", ["neither a column nor an expression"]),
@@ -166,12 +232,77 @@ def test_a_series_in_another_order_is_refused(argument):
         build(data=DATA[::-1], **{argument: given.reset_index(drop=True)})
 
 
+def test_weights_with_missing_entries_of_any_kind():
+    weights = np.r_[np.nan, np.linspace(1.0, 2.0, N - 1)]
+    expected = build(weights=weights).weights
+    assert len(expected) == N - 1
+    for given in (pd.Series(weights).astype("Float64"), [None, *weights[1:]], [pd.NA, *weights[1:]]):
+        assert np.array_equal(build(weights=given).weights, expected)
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "words"),
+    [
+        ("sum", ["contrasts must be a dict", "'sum'"]),
+        (["sum"], ["contrasts must be a dict"]),
+        ({"f": 5}, ["'f'", "a row for each level", "got 5"]),
+        ({"f": [1, -1]}, ["'f'", "a row for each level"]),
+    ],
+)
+def test_contrasts(contrasts, words):
+    with pytest.raises(ArgumentError) as caught:
+        build("y ~ f + (1|g)", contrasts=contrasts)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_refusal_is_short_although_the_model_is_large():
+    with pytest.raises(ModelError, match="6 levels x 18 effects = 108 random effects") as caught:
+        build("y ~ x + (x*f + x:same + same | g)")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(ModelError, match="1 fixed coefficient and 1 row:"):
+        build("y ~ 1 + (1|g)", data=DATA[:1])
+
+
+def test_a_column_in_the_index():
+    for data in (DATA.set_index("g"), DATA.set_index(["row", "g"])):
+        with pytest.raises(FormulaError, match=r"no column 'g' in the data\. It is in the index .*reset_index\(\)"):
+            build(data=data)
+
+
+def test_a_response_with_cells_of_text():
+    y = [*DATA["y"][:-2].astype(str), "n/a", "?"]
+    for given in (y, [*DATA["y"][:-2], "n/a", "?"]):
+        with pytest.raises(FormulaError, match=r"is not numeric.*; '\?', 'n/a' cannot be read as numbers"):
+            build(data=DATA.assign(y=given))
+
+
+def test_names_of_columns_that_are_not_text():
+    with pytest.raises(FormulaError, match=r"Columns: 0, 1\. .*names are text"):
+        build(data=pd.DataFrame(np.ones((3, 2))))
+
+
 NOT_FRAMES = [None, 5, "data.csv", [1, 2], np.ones((3, 3)), DATA["y"], DATA.iloc[:0], pd.DataFrame(index=range(3))]
 
 
 @pytest.mark.parametrize("data", NOT_FRAMES, ids=lambda d: type(d).__name__)
 def test_data_that_cannot_be_used(data):
     with pytest.raises(DataError, match="data"):
+        build(data=data)
+
+
+@pytest.mark.parametrize(
+    ("data", "way"),
+    [
+        ({"y": 1.0, "x": 2.0, "g": "a"}, "lists of one"),
+        (DATA.to_dict("records"), "list of dicts"),
+        (DATA[["y", "x", "g"]].to_records(), "named fields"),
+        (DATA.iloc[0], "double brackets"),
+        (Path("data.csv"), "read_csv"),
+    ],
+)
+def test_the_way_to_a_data_frame(data, way):
+    with pytest.raises(DataError, match=way):
         build(data=data)
 
 
@@ -187,7 +318,7 @@ def test_na_action():
     assert build(data=data).n_missing == 3
     with pytest.raises(DataError, match=r"3 of 36 rows have missing values \('x': 3\)"):
         build(data=data, na_action="raise")
-    with pytest.raises(LMMError, match="na_action must be"):
+    with pytest.raises(ArgumentError, match="na_action must be"):
         build(na_action="omit")
 
 

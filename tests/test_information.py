@@ -262,3 +262,19 @@ def test_variance_parameters_have_one_name_and_one_order(name):
     tidy = fit.tidy("ran_pars")
     assert list(tidy["group"]) == list(table["group"])
     np.testing.assert_array_equal(tidy["estimate"], table["sdcor"])
+
+
+@pytest.mark.parametrize("group", ["Days", "Residual", "sigma", "Subject"])
+def test_no_two_parameters_share_a_name(group):
+    # a trend over years and a deviation of each year is an ordinary model
+    data = frame("sleepstudy").assign(Reaction=lambda d: d["Reaction"] + 30.0 * np.sin(7.0 * d["Days"]))
+    if group in ("Residual", "sigma"):
+        data = data.rename(columns={"Subject": group})
+    fit = lmm.fit(f"Reaction ~ Days + (1 | {group})", data)
+    name = group if group == "Subject" else f"{group}.Intercept"
+    assert list(fit.information().index) == ["Intercept", "Days", name, "Residual"]
+    assert list(fit.cov_variance().index) == [name, "Residual"]
+    assert list(fit.bootstrap(5, rng=1).estimates) == ["Intercept", "Days", name, "Residual", "sigma"]
+    assert list(fit.profile(name).conf_int().index) == [name]
+    assert list(fit.influence(by=group, exact=True).variance_components) == [name, "Residual"]
+    assert list(fit.random_effects) == [group]

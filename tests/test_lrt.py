@@ -289,3 +289,5 @@ def test_arguments_that_are_refused(arguments, text):
 def test_only_models_are_compared():
     with pytest.raises(lmm.ArgumentError, match="got a int"):
         lmm.lrt(fitted("sleepstudy", reml=True), 3)
+    with pytest.raises(lmm.ArgumentError, match=r"unpack the list: lmm\.lrt\(\*fits\)"):
+        lmm.lrt([fitted(name, reml=True) for name in ("sleepstudy_intercept", "sleepstudy")])

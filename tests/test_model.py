@@ -587,6 +587,7 @@ def test_public_names_are_there():
     for name in lmm.__all__:
         assert getattr(lmm, name) is not None
         assert name in dir(lmm)
+    assert "checks" not in dir(lmm)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = lmm.no_such_name
 

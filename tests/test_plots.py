@@ -274,6 +274,14 @@ def test_pictures_draw_on_the_axes_given_and_open_no_figure(name):
     assert own.has_data()
 
 
+@pytest.mark.parametrize("name", DRAW)
+def test_without_matplotlib_the_way_out_is_named(name, monkeypatch):
+    for module in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=r"pictures need the package matplotlib.*pip install matplotlib"):
+        DRAW[name](fitted("sleepstudy", reml=True), None)
+
+
 def refusal(match, draw):
     with pytest.raises(lmm.ArgumentError, match=match):
         draw()
@@ -283,6 +291,8 @@ def test_refusals():
     plots, fit, data = lmm.plots, fitted("sleepstudy", reml=True), frame("sleepstudy")
     refusal("a fitted model is expected", lambda: plots.residuals_vs_fitted("fit"))
     refusal("a fitted model is expected", lambda: plots.cooks_distance(data))
+    refusal("ax must be one Axes of matplotlib.*got Figure", lambda: plots.caterpillar(fit, ax=plt.figure()))
+    refusal("ax must be one Axes .*got ndarray", lambda: plots.shrinkage(fit, ax=plt.figure().subplots(1, 2)))
     refusal("kind must be one of", lambda: plots.residuals_vs_fitted(fit, kind="deviance"))
     refusal("group must be a grouping factor", lambda: plots.caterpillar(fit, "subject"))
     refusal("effect must be a random effect of 'Subject'", lambda: plots.caterpillar(fit, effect="Nights"))

@@ -1,5 +1,7 @@
 """Predictions, simulated responses and the joint covariance, against dense formulas, lme4 and Monte Carlo."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -470,6 +472,26 @@ def test_new_level_of_a_fixed_factor_is_named():
     for options in ({"new_levels": "population"}, {"random": False}, {}):
         with pytest.raises(lmm.DataError, match="`Machine` has levels that the data of the fit did not have: 'D'"):
             fit.predict(new, **options)
+
+
+@pytest.mark.parametrize("missing_cell", [True, False])
+def test_rows_that_need_a_dropped_coefficient_are_warned_of(missing_cell):
+    data = sleep().assign(late=sleep()["Days"] > 4, odd=sleep()["Days"] % 2)
+    data["late"], data["odd"] = data["late"].map({True: "yes", False: "no"}), data["odd"].map({1: "yes", 0: "no"})
+    formula, new = "Reaction ~ late * odd + (1 | Subject)", data[4:8]
+    if missing_cell:
+        data = data[~((data["late"] == "yes") & (data["odd"] == "yes"))]
+    else:  # a column that is a combination of others in the data of the fit and not in the new ones
+        formula = "Reaction ~ Days + minutes + late + (1 | Subject)"
+        data, new = data.assign(minutes=1440 * data["Days"] + 3), new.assign(minutes=[5763, 7, 8643, 12])
+    fit = fit_quietly(formula, data)
+    dropped = fit.params.index[fit.params.isna()].item()
+    with pytest.warns(lmm.LMMWarning, match=f"2 of 4 rows .* row 1 .* {re.escape(repr(dropped))}") as caught:
+        predicted = fit.predict(new)
+    assert caught[0].filename == __file__
+    known = new.iloc[[0, 2]]
+    np.testing.assert_allclose(predicted[known.index], fit.predict(known))
+    fit.predict(data[::-1])
 
 
 def test_new_levels_are_named():

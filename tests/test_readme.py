@@ -49,6 +49,24 @@ def test_every_example_is_named():
         assert f"`{path.name}`" in README
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_no_section_stands_twice(page):
+    version = page.read_text(encoding="utf-8").split("\n## 0.")[-1]
+    headings = re.findall(r"(?m)^##+ .*$", re.sub(r"(?ms)^```.*?^```", "", version))
+    assert len(set(headings)) == len(headings)
+
+
+def test_every_page_is_listed_once():
+    listed = [
+        name
+        for tree in re.findall(r"(?s)```{toctree}\n(.*?)```", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+        for name in tree.splitlines()
+        if name and not name.startswith(":")
+    ]
+    pages = [page.stem for page in PAGES if page.parent.name == "docs" and page.stem != "index"]
+    assert sorted(listed) == sorted(pages)
+
+
 def test_citation_and_changelog_have_the_version():
     assert f"version: {lmm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {lmm.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

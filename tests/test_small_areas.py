@@ -335,6 +335,7 @@ def test_means_of_factor_columns():
         ({"population_sizes": np.ones(12)}, lmm.DataError, "has 2 units in the data, more than its population of 1"),
         ({"population_sizes": np.zeros(12)}, lmm.DataError, "population_sizes must be positive"),
         ({"population_means": pd.DataFrame({"CornPix": [1.0]}, index=[1])}, lmm.DataError, "coefficient 'SoyBeansPix'"),
+        ({"population_means": [1.0]}, lmm.DataError, "population_means must be a data frame"),
         ({"population_means": pd.DataFrame({"CornPix": [1.0]}, index=["a"])}, lmm.DataError, "No area of population"),
     ],
 )

@@ -1,6 +1,7 @@
 """The printed account of a fit: its text, its HTML and its numbers."""
 
 import html
+import re
 from html.parser import HTMLParser
 from textwrap import dedent
 
@@ -10,6 +11,7 @@ import pytest
 
 import lmm
 from conftest import fit_quietly, fitted, frame
+from lmm.diagnostics import leverage
 from lmm.display import format_column
 
 # Exact texts. The numbers of the pigs and the spruces are those that R 4.2.2, lme4 1.1-31 prints.
@@ -338,3 +340,27 @@ def test_summaries_on_extreme_scales_can_be_read(scale):
     variance = next(line for line in lines if line.startswith("Subject"))
     np.testing.assert_allclose(float(variance.split()[2]), fit.random_cov["Subject"].iloc[0, 0], rtol=5e-4)
     assert dedent(text) == text
+
+
+def test_every_part_of_a_fit_is_shown_briefly():
+    fit = fitted("penicillin", reml=True)
+    null = lmm.fit("diameter ~ 1", frame("penicillin"), allow_fixed=True)
+    for shown in (fit.design, *fit.design.terms, *fit.factors, fit.optimum, fit.structure(), leverage(fit), null):
+        assert len(repr(shown)) < 400
+    assert repr(fit.factors[1]) == "<GroupingFactor 'sample': Intercept for 6 levels>"
+    assert repr(fit.design) == "<Design 'diameter ~ 1 + (1|plate) + (1|sample)': n = 144, p = 1, q = 30>"
+    assert null._repr_html_() == null.summary()._repr_html_()
+    layout = fit.structure()
+    assert repr(layout) == str(layout)
+    cells = [cell for line in str(layout).splitlines() for cell in re.split(" {2,}", line)]
+    assert all(html.escape(cell) in layout._repr_html_() for cell in cells)
+
+
+def test_leverage_prints_the_effective_number_of_coefficients():
+    h = leverage(fitted("penicillin", reml=True))
+    last = str(h).splitlines()[-2].split()
+    assert last[0] == "Both"
+    np.testing.assert_allclose(
+        np.array(last[1:], dtype=float), [h.total.sum(), h.total.mean(), h.total.max()], rtol=1e-2
+    )
+    assert h._repr_html_().count("<tr>") == 4

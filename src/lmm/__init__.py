@@ -23,7 +23,7 @@ from lmm.errors import (
 )
 
 if TYPE_CHECKING:
-    from lmm import datasets, plots
+    from lmm import datasets, diagnostics, plots
     from lmm.areas.fay_herriot import fay_herriot
     from lmm.areas.nested_error import nested_error
     from lmm.cloning.estimate import data_cloning
@@ -62,6 +62,7 @@ __all__ = [
     "anova_estimates",
     "data_cloning",
     "datasets",
+    "diagnostics",
     "drop1",
     "emmeans",
     "emtrends",
@@ -105,7 +106,7 @@ _ON_USE = {
     "r2": "lmm.diagnostics.r2",
     "ranova": "lmm.inference.drop",
 }
-_MODULES = ("datasets", "plots")
+_MODULES = ("datasets", "diagnostics", "plots")
 
 
 def __getattr__(name: str) -> object:
@@ -120,4 +121,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

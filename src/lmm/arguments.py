@@ -66,6 +66,13 @@ def number_of_replicates(n_boot: object, what: str) -> int:
     return count
 
 
+def true_or_false(name: str, given: object) -> bool:
+    """Refuse what is no truth value."""
+    if not isinstance(given, (bool, np.bool_)):
+        raise ArgumentError(f"{name} must be True or False; got {given!r}")
+    return bool(given)
+
+
 def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
     """Refuse what is none of the names allowed."""
     names = tuple(allowed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, shown_labels
-from lmm.errors import DataError, FormulaError, LMMError, ModelError
+from lmm.columns import NUMBERS, Categorical, shown_labels
+from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, ModelError
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # Up to this many random effects, a refusal says what the data do identify.
 MANY_EFFECTS = 10_000
+# and says it in at most so many characters, since models that ask for too much have very many parameters.
+LONGEST_EXPLANATION = 500
+# Effects of a term that a message names.
+MOST_EFFECTS_SHOWN = 5
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -34,11 +39,25 @@ def is_constant(name: str) -> bool:
     return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS or name in ("pi", "np.pi")
 
 
-def unknown_column(name: str, names: Any, formula: str | None, where: str = "") -> LMMError:  # noqa: ANN401
-    """Error for a name that is no column; lists near matches."""
+def unknown_column(
+    name: str,
+    names: Any,  # noqa: ANN401 - any iterable
+    formula: str | None,
+    where: str = "",
+    *,
+    calculated: bool = False,
+    index: pd.Index[Any] | None = None,
+) -> LMMError:
+    """Error for a name that is no column; lists near matches, and says where else it may come from."""
     close = near_matches(name, names)
     listed = shown_labels(names, 12)
     hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Columns: {listed}."
+    if index is not None and name in index.names:
+        hint = "It is in the index of the data: data.reset_index() makes it a column."
+    elif calculated and not close:
+        hint += f' A formula sees columns only: a number goes into its text, f"... {{{name}}} ...".'
+    if not all(isinstance(n, str) for n in names):
+        hint += " A formula finds columns whose names are text: rename the others, data.columns = [...]."
     message = f"There is no column {name!r} in the data{' (' + where + ')' if where else ''}. {hint}"
     if formula is None:
         return DataError(message)
@@ -47,8 +66,8 @@ def unknown_column(name: str, names: Any, formula: str | None, where: str = "") 
 
 def check_table(table: Table, na_action: str) -> None:
     """Refuse data without rows or columns, and an unknown na_action."""
-    if na_action not in ("drop", "raise"):
-        raise LMMError(
+    if not isinstance(na_action, str) or na_action not in ("drop", "raise"):
+        raise ArgumentError(
             f'na_action must be "drop" (leave out rows with missing values) or "raise" (stop), not {na_action!r}.'
         )
     if not table.names:
@@ -78,15 +97,19 @@ def check_missing(absent: dict[str, BoolArray | None], n_missing: int, n: int, n
 
 def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN401 - any array
     """Weights or offset as numbers; NaN marks a missing one."""
-    if isinstance(given, Categorical):
-        raise DataError(f"The {what} are labels; numbers are expected.")
+    expected = f"The {what} must be a column name or one number for each of the {n} rows"
     try:
-        values = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The {what} cannot be read as numbers: {error}.") from error
-    if values.ndim != 1 or len(values) != n:
-        shape = "a single number" if values.ndim == 0 else f"shape {values.shape}"
-        raise DataError(f"The {what} must be a column name or one number for each of the {n} rows; got {shape}.")
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{expected}; got a {type(given).__name__} of unequal parts.") from error
+    if array.shape != (n,):
+        raise DataError(f"{expected}; got {f'shape {array.shape}' if array.shape else f'a {type(given).__name__}'}.")
+    kind = pd.api.types.infer_dtype(array, skipna=True)
+    if kind not in (*NUMBERS, "empty"):
+        raise DataError(f"{expected}; got values of type {kind}, no numbers.")
+    if array.dtype == np.object_:
+        array = np.where(pd.isna(array), np.nan, array)
+    values = array.astype(np.float64)
     if np.isinf(values).any():
         raise DataError(f"The {what} hold infinite values, the first in row {int(np.argmax(np.isinf(values)))}.")
     if what == "weights":
@@ -96,7 +119,7 @@ def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN40
                 f"(counted from 0) has {values[np.argmax(values < 0)]:g}."
             )
         if not (values > 0).any():
-            raise DataError("The weights are all zero: no row counts.")
+            raise DataError(f"The weights are all {'missing' if np.isnan(values).all() else 'zero'}: no row counts.")
     return values
 
 
@@ -123,8 +146,11 @@ def check_response(formula: ModelFormula, value: Value) -> FloatArray:
             f"The response `{shown}` is not numeric: its values are {shown_labels(value.levels)}. A Gaussian model "
             "needs a numeric response"
         )
-        if _look_like_numbers(value.levels):
+        unread = value.levels[_numbers_in_text(value.levels).isna()]
+        if not len(unread):
             message += "; these look like numbers stored as text: convert them with pandas.to_numeric()"
+        elif len(unread) <= len(value.levels) // 2:
+            message += f"; {shown_labels(unread)} cannot be read as {'numbers' if len(unread) > 1 else 'a number'}"
         raise formula_error(message + ".", formula.text, 0, end)
     require_finite(shown, value)
     y = np.array(value, dtype=np.float64)
@@ -141,8 +167,8 @@ def check_model(shape: tuple[int, int], terms: tuple[RandomTerm, ...], encoding:
     n, p = shape
     if n <= p:
         raise ModelError(
-            f"The model has {p} fixed coefficients and {n} rows: nothing is left to estimate the variances from. "
-            f"{_largest_term(encoding)}"
+            f"The model has {_count(p, 'fixed coefficient')} and {_count(n, 'row')}: nothing is left to estimate the "
+            f"variances from. {_largest_term(encoding)}"
         )
     for term in terms:
         _check_columns(term)
@@ -155,6 +181,10 @@ def check_estimable(design: Design, *, sigma_fixed: bool) -> None:
     for first, second in itertools.combinations(design.terms, 2):
         _check_pair(first, second)
     _check_fixed_factor(design.formula, design.fixed_encoding)
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _largest_term(encoding: Encoding) -> str:
@@ -172,9 +202,12 @@ def _largest_term(encoding: Encoding) -> str:
 
 
 def _look_like_numbers(levels: pd.Index[Any]) -> bool:
-    if not all(isinstance(level, str) for level in levels):
-        return False
-    return not pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce").isna().any()
+    return all(isinstance(level, str) for level in levels) and not _numbers_in_text(levels).isna().any()
+
+
+def _numbers_in_text(levels: pd.Index[Any]) -> pd.Series[float]:
+    """Labels as numbers, NaN where they are none."""
+    return pd.to_numeric(pd.Series(levels.astype(str)), errors="coerce")
 
 
 def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
@@ -187,19 +220,28 @@ def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
     if J * k >= n and not sigma_fixed:
         what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
         raise ModelError(
-            f"The term ({' + '.join(term.effects)} | {term.group}) has {what} for {n} rows; there must be fewer random "
+            f"The term {_shown_term(term)} has {what} for {n} rows; there must be fewer random "
             f"effects than rows. {_what_is_identified(design)}Use fewer effects or a coarser group; if the residual "
             "variances are known, give weights=1/variance and sigma=1."
         )
 
 
+def _shown_term(term: RandomTerm) -> str:
+    """Write a term for a message, the first few of its effects."""
+    effects = list(term.effects)
+    if len(effects) > MOST_EFFECTS_SHOWN:
+        effects = [*effects[: MOST_EFFECTS_SHOWN - 1], "..."]
+    return f"({' + '.join(effects)} | {term.group})"
+
+
 def _what_is_identified(design: Design) -> str:
-    """Say which variances the data do not tell apart, in data of moderate size."""
+    """Say which variances the data do not tell apart, where that is a matter of a few words."""
     if sum(len(term.levels) * len(term.effects) for term in design.terms) > MANY_EFFECTS:
         return ""
     from lmm.inference.estimability import design_estimability  # noqa: PLC0415 - only what is refused needs it
 
-    return "".join(f"{sentence} " for sentence in design_estimability(design).sentences)
+    said = "".join(f"{sentence} " for sentence in design_estimability(design).sentences)
+    return said if len(said) <= LONGEST_EXPLANATION else ""
 
 
 def _check_columns(term: RandomTerm) -> None:
@@ -209,8 +251,8 @@ def _check_columns(term: RandomTerm) -> None:
         if not kept.all():
             dependent = [name for name, keep in zip(term.effects, kept, strict=True) if not keep]
             raise ModelError(
-                f"In the random term ({' + '.join(term.effects)} | {term.group}) the column {dependent[0]!r} is a "
-                "linear combination of the columns before it, so that its variance cannot be estimated. Remove it."
+                f"In the random term {_shown_term(term)} the column {dependent[0]!r} is a linear combination of the "
+                "columns before it, so that its variance cannot be estimated. Remove it."
             )
 
 
@@ -248,9 +290,12 @@ def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
     for part in formula.random:
         term = fixed.get(frozenset(map(_bare_factor, part.group)))
         if term is not None and part.effects.intercept:
+            way = "Remove one of the two."
+            if f"{part.name}/" in formula.text.replace(" ", ""):
+                way = f"Remove one of the two; of (1 | {part.name}/...) keep (1 | {part.name}:...)."
             raise point_at(
                 f"{part.name!r} is both a fixed factor and the grouping factor of {part.text}: the fixed effects "
-                "already fit each group's mean, so that no variance between groups is left. Remove one of the two.",
+                f"already fit each group's mean, so that no variance between groups is left. {way}",
                 formula.text,
                 ":".join(term) if len(term) > 1 and ":".join(term) in formula.text else term[-1],
             )
@@ -270,6 +315,10 @@ _NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items
 
 def read_contrasts(contrasts: dict[str, Any] | None) -> dict[str, Any]:
     """Contrasts by name of the factor, as objects."""
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise ArgumentError(
+            f'contrasts must be a dict from factors to their coding, such as {{"f": "sum"}}; got {contrasts!r}'
+        )
     found: dict[str, Any] = {}
     for factor, given in (contrasts or {}).items():
         if isinstance(given, str):
@@ -281,6 +330,11 @@ def read_contrasts(contrasts: dict[str, Any] | None) -> dict[str, Any]:
             found[factor] = kind()
         elif hasattr(given, "get_coding_matrix"):
             found[factor] = given
-        else:
+        elif isinstance(given, Mapping) or np.ndim(given) == 2:  # noqa: PLR2004 - a matrix
             found[factor] = _formulaic.custom_contrasts(given)
+        else:
+            raise ArgumentError(
+                f"contrasts={{{factor!r}: ...}} must be the name of a coding, a matrix with a row for each level and a "
+                f"column for each contrast, or a dict of such columns; got {given!r}"
+            )
     return found

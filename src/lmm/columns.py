@@ -7,7 +7,7 @@ Everything that a column can be (NumPy, nullable, Arrow-backed, categorical, tex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,25 @@ from numpy.typing import NDArray
 
 from lmm.errors import DataError
 
-__all__ = ["Categorical", "Column", "Numeric", "as_categorical", "read_column", "shown_labels"]
+__all__ = [
+    "NUMBERS",
+    "Categorical",
+    "Column",
+    "Dates",
+    "Numeric",
+    "as_categorical",
+    "predictor",
+    "read_column",
+    "shown_labels",
+]
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
 # Beyond this, not every float is the integer that it looks like.
 _LARGEST_EXACT = 2.0**53
-_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
+# Kinds of objects that are numbers, as pandas.api.types.infer_dtype calls them.
+NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,26 @@ class Categorical:
         return _used_levels(self.codes[rows], self.levels, self.ordered, self.contrasts)
 
 
+@dataclass(frozen=True, slots=True)
+class Dates(Categorical):
+    """Dates, times or lengths of time: they can label groups, and ``refusal`` says why they are no predictor."""
+
+    refusal: DataError = field(kw_only=True)
+
+    def take(self, rows: IntArray) -> Dates:
+        """Only some rows; levels that no longer occur are dropped."""
+        used = _used_levels(self.codes[rows], self.levels, ordered=False, contrasts=None)
+        return Dates(used.codes, used.levels, refusal=self.refusal)
+
+
 Column = Numeric | Categorical
+
+
+def predictor(column: Column) -> Column:
+    """Give a column that is more than the label of a group; dates are refused."""
+    if isinstance(column, Dates):
+        raise column.refusal
+    return column
 
 
 def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-like that a frame may hold
@@ -72,7 +102,7 @@ def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-l
     Raises
     ------
     DataError
-        If it holds infinite values, or things that are neither (dates, complex numbers, lists).
+        If it holds infinite values, or things that are neither (complex numbers, lists).
     """
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
@@ -80,7 +110,7 @@ def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-l
             return _numeric(name, values if isinstance(values, np.ndarray) else values.to_numpy())
         if dtype.kind in "OUST":
             return _objects(name, np.asarray(values, dtype=object))
-        raise _refused(name, dtype)
+        return _dates(name, values, dtype)
     if isinstance(dtype, pd.CategoricalDtype):
         categorical: Any = values.array if isinstance(values, pd.Series) else values
         codes = np.asarray(categorical.codes, dtype=np.intp)
@@ -172,7 +202,7 @@ def _used_levels(codes: IntArray, levels: Any, ordered: bool, contrasts: Any) ->
 def _objects(name: str, values: NDArray[Any]) -> Column:
     """Python objects: text or mixed labels are categories, numbers are numbers."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
-    if kind in _NUMBERS:
+    if kind in NUMBERS:
         missing = np.asarray(pd.isna(values))
         numbers = np.full(len(values), np.nan)
         numbers[~missing] = values[~missing].astype(np.float64)
@@ -180,7 +210,7 @@ def _objects(name: str, values: NDArray[Any]) -> Column:
     if kind == "empty":
         return Numeric(np.full(len(values), np.nan), np.ones(len(values), dtype=bool) if len(values) else None)
     if kind not in ("string", "bytes", "mixed-integer", "mixed", "categorical"):
-        raise _refused(name, kind)
+        return _dates(name, values, kind)
     return _text(name, values)
 
 
@@ -219,18 +249,33 @@ def _extension(name: str, values: Any, dtype: Any) -> Column:  # noqa: ANN401 - 
         return read_column(name, series.astype("category"))
     if text.startswith("decimal"):
         return _numeric(name, series.astype("float64[pyarrow]").to_numpy(dtype=np.float64, na_value=np.nan))
-    raise _refused(name, dtype)
+    return _dates(name, series.array, dtype)
 
 
 def _refused(name: str, dtype: Any) -> DataError:  # noqa: ANN401 - a dtype of any library
     text = str(dtype)
+    advice = "a model needs numbers, text or categories: convert it first"
     if "complex" in text:
         advice = "a model needs real numbers: use its real part, imaginary part or modulus"
-    elif any(word in text for word in ("date", "time", "period", "duration")):
-        advice = (
-            "turn it into numbers, such as days since the first date "
-            f"((df[{name!r}] - df[{name!r}].min()).dt.days), or into a category with astype(str)"
-        )
-    else:
-        advice = "a model needs numbers, text or categories: convert it first"
     return DataError(f"Column {name!r} is of type {text}; {advice}.")
+
+
+def _dates(name: str, values: Any, dtype: Any) -> Dates:  # noqa: ANN401 - arrays and dtypes of many libraries
+    """Labels of dates, times and lengths of time; anything else is refused."""
+    text = str(dtype)
+    if not text.startswith(("date", "time", "period", "duration")):
+        raise _refused(name, dtype)
+    made = f"df[{name!r}]"
+    if text.startswith("period"):
+        made += ".dt.to_timestamp()"
+    elif text in ("date", "datetime", "timedelta"):
+        made = f"pandas.to_{'timedelta' if text == 'timedelta' else 'datetime'}({made})"
+    numbers = f"days since the first: d = {made}; (d - d.min()).dt.days"
+    if text == "time" or text.startswith(("time32", "time64")):
+        numbers = "hours since midnight"
+    codes, levels = pd.factorize(values, sort=True)
+    refusal = DataError(
+        f"Column {name!r} is of type {text}, which can label the groups of a random term but is no predictor. Turn it "
+        f"into numbers, such as {numbers}, or into a category with astype(str)."
+    )
+    return Dates(np.asarray(codes, dtype=np.intp), pd.Index(levels), refusal=refusal)

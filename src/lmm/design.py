@@ -31,7 +31,7 @@ IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RandomTerm:
     """
     One ``(effects | group)``: columns of the effects and the group of each row.
@@ -64,8 +64,11 @@ class RandomTerm:
     encoding: Encoding
     grouping: Grouping
 
+    def __repr__(self) -> str:
+        return f"<RandomTerm {self.group!r}: {', '.join(self.effects)} for {len(self.levels)} levels>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Design:
     """
     The arrays of a model, and how to build them on new data.
@@ -128,6 +131,11 @@ class Design:
     offset_given: bool
     weights_argument: str | None
     variables: dict[str, Variable]
+
+    def __repr__(self) -> str:
+        n, p = self.X.shape
+        q = sum(len(term.levels) * len(term.effects) for term in self.terms)
+        return f"<Design {self.formula.text!r}: n = {n}, p = {p}, q = {q}>"
 
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
@@ -328,7 +336,9 @@ def _used_columns(formula: ModelFormula, table: Table) -> dict[str, Column]:
             if name in table:
                 used[name] = table.column(name)
             elif plain is not None or not checks.is_constant(name):
-                raise checks.unknown_column(name, table.names, formula.text)
+                raise checks.unknown_column(
+                    name, table.names, formula.text, calculated=plain is None, index=table.index
+                )
     return used
 
 

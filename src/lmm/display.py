@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
 
 import numpy as np
 
@@ -141,7 +142,22 @@ def label_text(label: object) -> str:
     >>> label_text(("I", "Victory")), label_text(308)
     ('I:Victory', '308')
     """
-    return ":".join(map(str, label)) if isinstance(label, tuple) else str(label)
+    return ":".join(map(scalar_text, label)) if isinstance(label, tuple) else scalar_text(label)
+
+
+def scalar_text(label: object) -> str:
+    """
+    A label that is no tuple as it is printed, a date without the hour of midnight.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> scalar_text(datetime(2020, 5, 1)), scalar_text(datetime(2020, 5, 1, 12))
+    ('2020-05-01', '2020-05-01 12:00:00')
+    """
+    if isinstance(label, datetime) and label.time() == time():
+        return str(label.date())
+    return str(label)
 
 
 def capital(text: str) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, Numeric, as_categorical, shown_labels
+from lmm.display import scalar_text
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
 
@@ -182,7 +183,7 @@ def match_levels(labels: pd.Index[Any], levels: pd.Index[Any]) -> IntArray:
 def _label_text(label: Any) -> str:  # noqa: ANN401 - labels are of any type
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))
-    return str(label)
+    return scalar_text(label)
 
 
 def _require_finite(expression: str, value: Value) -> None:

@@ -20,11 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, Column, Numeric, as_categorical, shown_labels
+from lmm.columns import Categorical, Column, Numeric, as_categorical, predictor, shown_labels
 from lmm.errors import DataError, FormulaError, LMMError
 from lmm.formula import point_at
 from lmm.frames import near_matches
-from lmm.transforms import INSTEAD, NUMPY, PLAIN, STATEFUL
+from lmm.transforms import INSTEAD, NUMPY, PLAIN, STATEFUL, SUMMARIES
 
 __all__ = ["Basis", "Rows", "State", "Value", "evaluate"]
 
@@ -90,7 +90,7 @@ def evaluate(expression: str, rows: Rows, state: State, *, fitting: bool) -> Val
     """
     name = syntax.column_of(expression)
     if name is not None:
-        column = rows.column(name)
+        column = predictor(rows.column(name))
         return column if isinstance(column, Categorical) else np.asarray(column.numbers, dtype=np.float64)
     value = _Interpreter(expression, rows, state, fitting).run()
     return _as_value(value, expression, rows.n, rows.formula)
@@ -150,6 +150,8 @@ def _advice(name: str, rows: Rows) -> str:
     """Say what may be meant by a function that does not exist."""
     if name in INSTEAD:
         return INSTEAD[name]
+    if name in NUMPY or isinstance(getattr(np, name, None), np.ufunc):
+        return f"Write np.{name}(...)."
     if name == "offset":
         return "offset(...) must be a term of its own, added with `+`."
     column = name if name in rows else name.partition(".")[0]
@@ -204,10 +206,12 @@ class _Interpreter:
 
     def _name(self, name: str) -> Any:  # noqa: ANN401
         if name in self._rows:
-            column = self._rows.column(name)
+            column = predictor(self._rows.column(name))
             if isinstance(column, Categorical) or column.numbers.dtype.kind == "b":
                 return column if isinstance(column, Categorical) else column.numbers
-            return np.asarray(column.numbers, dtype=np.float64)
+            numbers = np.asarray(column.numbers, dtype=np.float64).view()
+            numbers.flags.writeable = False  # some functions of NumPy write into an argument
+            return numbers
         if name in syntax.CONSTANTS:
             return syntax.CONSTANTS[name]
         if name in _formulaic.CONTRASTS:
@@ -233,6 +237,7 @@ class _Interpreter:
         if name in _formulaic.CONTRASTS:
             return self._guard(node, _contrasts, _formulaic.CONTRASTS[name], *args, **keywords)
         function = self._function(name, node)
+        self._check_number(name, function, node)
         for argument in args:
             if isinstance(argument, Categorical) and name != "I":
                 raise self._error(
@@ -258,6 +263,22 @@ class _Interpreter:
         if function is None:
             raise self._error(f"There is no function {name!r} in formulas. {_advice(name, self._rows)}", node)
         return function
+
+    def _check_number(self, name: str, function: Callable[..., Any], node: ast.Call) -> None:
+        """Refuse further arguments of elementwise functions, where NumPy puts its output, and of summaries."""
+        name = name.removeprefix("np.")
+        most = function.nin if isinstance(function, np.ufunc) else 1 if name in SUMMARIES else None
+        if most is None or (len(node.args) <= most and not node.keywords):
+            return
+        advice = {
+            "log": " For another base, write log2, log10 or I(log(x) / log(base)).",
+            "min": " Write np.minimum(a, b) for the smaller of two.",
+            "max": " Write np.maximum(a, b) for the larger of two.",
+        }.get(name, "")
+        raise self._error(
+            f"`{self._shown(node)}`: {name} takes {most} argument{'s' if most > 1 else ''}.{advice}",
+            node,
+        )
 
     def _stateful(
         self, name: str, function: Callable[..., Any], node: ast.Call, args: list[Any], keywords: dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+# Names of the residual variance and standard deviation, which those of variances do not share either.
+NOT_GROUPS = ("Residual", "sigma")
+
+
+@dataclass(frozen=True, repr=False)
 class GroupingFactor:
     """
     All random effects that share one grouping factor.
@@ -36,6 +41,8 @@ class GroupingFactor:
     term_effects : tuple of tuple of int
         Positions of the effects that may be correlated with each other: one tuple for each unstructured term, one for
         each effect of a diagonal term.
+    named_in_full : bool
+        Whether the variance of an only effect is named ``"group.effect"``, since ``"group"`` names a coefficient.
     """
 
     group: str
@@ -46,6 +53,10 @@ class GroupingFactor:
     covariance: Covariance
     terms: tuple[int, ...]
     term_effects: tuple[tuple[int, ...], ...]
+    named_in_full: bool = False
+
+    def __repr__(self) -> str:
+        return f"<GroupingFactor {self.group!r}: {', '.join(self.effects)} for {self.n_levels} levels>"
 
     @property
     def n_levels(self) -> int:
@@ -58,15 +69,27 @@ class GroupingFactor:
         return RawBlock(self.codes, self.n_levels, self.columns, self.covariance)
 
 
-def grouping_factors(terms: tuple[RandomTerm, ...]) -> tuple[GroupingFactor, ...]:
-    """Gather random terms by grouping factor, in the order in which the factors first occur."""
+def grouping_factors(terms: tuple[RandomTerm, ...], coefficients: Sequence[str] = ()) -> tuple[GroupingFactor, ...]:
+    """
+    Gather random terms by grouping factor, in the order in which the factors first occur.
+
+    Parameters
+    ----------
+    terms : tuple of RandomTerm
+    coefficients : sequence of str
+        Names of fixed effects, which variance parameters are not to share.
+    """
     by_group: dict[str, list[int]] = {}
     for number, term in enumerate(terms):
         by_group.setdefault(term.group, []).append(number)
-    return tuple(_gather([terms[i] for i in numbers], tuple(numbers)) for numbers in by_group.values())
+    taken = {*coefficients, *NOT_GROUPS}
+    return tuple(
+        _gather([terms[i] for i in numbers], tuple(numbers), named_in_full=group in taken)
+        for group, numbers in by_group.items()
+    )
 
 
-def _gather(terms: list[RandomTerm], numbers: tuple[int, ...]) -> GroupingFactor:
+def _gather(terms: list[RandomTerm], numbers: tuple[int, ...], *, named_in_full: bool) -> GroupingFactor:
     covariances: list[Covariance] = []
     term_effects: list[tuple[int, ...]] = []
     start = 0
@@ -90,4 +113,5 @@ def _gather(terms: list[RandomTerm], numbers: tuple[int, ...]) -> GroupingFactor
         covariance=covariances[0] if len(terms) == 1 else Stacked(tuple(covariances)),
         terms=numbers,
         term_effects=tuple(term_effects),
+        named_in_full=named_in_full,
     )

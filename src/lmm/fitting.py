@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import as_numbers, positive_number, responses
+from lmm.arguments import as_numbers, positive_number, responses, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
@@ -208,7 +208,7 @@ def standardized_deviance(
     design: Design, *, reml: bool, sigma: float | None
 ) -> tuple[tuple[GroupingFactor, ...], ProfiledDeviance, Basis]:
     """Grouping factors of a design, its deviance in the standardised basis, and the way back to the user's scale."""
-    factors = grouping_factors(design.terms)
+    factors = grouping_factors(design.terms, design.all_names)
     y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
         [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name
@@ -254,8 +254,7 @@ def _check_arguments(
         raise ArgumentError(
             f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
         )
-    if not isinstance(allow_fixed, (bool, np.bool_)):
-        raise ArgumentError(f"allow_fixed must be True or False; got {allow_fixed!r}")
+    true_or_false("allow_fixed", allow_fixed)
     if sigma is not None and positive_number(sigma) is None:
         raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):

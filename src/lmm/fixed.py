@@ -66,6 +66,9 @@ class FixedModel(LinearModel):
     def __str__(self) -> str:
         return str(self.summary())
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     @property
     def n_params(self) -> int:
         """Number of fixed effects, and sigma where it was estimated."""

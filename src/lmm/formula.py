@@ -13,6 +13,9 @@ from lmm.errors import FormulaError
 __all__ = ["LinearTerms", "ModelFormula", "RandomPart", "expand_dot", "formula_error", "parse_formula", "point_at"]
 
 _OPERATORS = re.compile(r"\*\*|\|\||\S")
+# R's remainder and whole part of a division.
+_REMAINDER = re.compile(r"%%|%/%")
+_REMAINDER_IN_PYTHON = "The remainder of a division is written I(x % 2), its whole part I(x // 2)"
 _EXAMPLE = "for example `y ~ x + (1 | group)`"
 
 
@@ -178,7 +181,8 @@ def _tokens(text: str) -> list[Token]:
     try:
         tokens = _formulaic.tokenize(text)
     except _formulaic.FormulaicError as error:
-        raise formula_error(f"The formula cannot be read: {_formulaic.first_line(error)}", text) from error
+        reason = _formulaic.first_line(error) if not _REMAINDER.search(text) else f"{_REMAINDER_IN_PYTHON}."
+        raise formula_error(f"The formula cannot be read: {reason}", text) from error
     split: list[Token] = []
     for token in tokens:
         if token.kind == "operator" and token.text == "in":
@@ -237,8 +241,11 @@ def _response(tokens: list[Token], text: str) -> str:
     start, end = tokens[0].start, tokens[-1].end
     if len(tokens) != 1 or tokens[0].kind not in ("name", "python"):
         written = text[start:end]
+        way = f"write arithmetic as I({written})"
+        if all(token.kind == "name" for token in tokens):
+            way = f"a column whose name has spaces goes in backticks, `{written}`"
         raise formula_error(
-            f"The response must be one column or one call, such as log(y); write arithmetic as I({written}).",
+            f"The response must be one column or one call, such as log(y); {way}.",
             text,
             start,
             end,
@@ -339,9 +346,11 @@ def _expression(token: Token, text: str) -> str:
     try:
         return syntax.canonical(token.text)
     except SyntaxError as error:
+        advice = "A column whose name is not a plain word goes in backticks"
+        if _REMAINDER.search(token.text):
+            advice = _REMAINDER_IN_PYTHON
         raise formula_error(
-            f"`{token.text}` cannot be read as an expression ({error.msg}). A column whose name is not a plain word "
-            "goes in backticks.",
+            f"`{token.text}` cannot be read as an expression ({error.msg}). {advice}.",
             text,
             token.start,
             token.end,
@@ -484,5 +493,7 @@ class _Reader:
             reason = re.sub(
                 r"f\d+_", lambda m: syntax.shown(self._expressions[m.group()]), _formulaic.first_line(error)
             )
+            if reason.startswith("Missing operator"):
+                reason += " A name that is not a plain word goes in backticks."
             raise formula_error(f"This part cannot be read: {reason}", self._text, *span) from error
         return [tuple(self._expressions[name] for name in term) for term in terms]

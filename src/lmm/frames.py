@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,11 +53,12 @@ def as_table(data: Any) -> Table:  # noqa: ANN401 - frames of any library
     return Table(frame, tuple(frame.columns), len(frame), frame.index)
 
 
-def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
+def as_frame(data: Any, what: str = "The data") -> pd.DataFrame:  # noqa: ANN401 - frames of any library
     """
     Take a pandas data frame, or anything that can be read as one.
 
-    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays.
+    polars, pyarrow and other frames that narwhals knows are accepted, and mappings of names to arrays. ``what`` is what
+    the data are, for messages.
 
     Raises
     ------
@@ -71,15 +73,23 @@ def as_frame(data: Any) -> pd.DataFrame:  # noqa: ANN401 - frames of any library
         frame = _from_narwhals(data)
         if frame is not None:
             return frame
-    hint = ""
-    if isinstance(data, np.ndarray) and data.dtype.names is None:
-        hint = " An array has no column names: pandas.DataFrame(array, columns=[...]) gives it some."
-    elif isinstance(data, str):
-        hint = " Read a file with pandas.read_csv() first; lmm.datasets.load(name) gives the embedded data."
     raise DataError(
-        "The data must be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
-        f"{type(data).__name__}.{hint}"
+        f"{what} must be a data frame (pandas, polars, pyarrow) or a dict of columns, not "
+        f"{type(data).__name__}.{_way_to_a_frame(data)}"
     )
+
+
+def _way_to_a_frame(data: Any) -> str:  # noqa: ANN401 - anything
+    """Say how to make a data frame of something else."""
+    if isinstance(data, np.ndarray) and data.dtype.names is None:
+        return " An array has no column names: pandas.DataFrame(array, columns=[...]) gives it some."
+    if isinstance(data, (np.ndarray, list)):
+        return " pandas.DataFrame(data) makes one of an array with named fields, or of a list of dicts."
+    if isinstance(data, (str, os.PathLike)):
+        return " Read a file with pandas.read_csv() first; lmm.datasets.load(name) gives the embedded data."
+    if isinstance(data, pd.Series):
+        return " A row of a data frame stays one with double brackets, data.loc[[label]], a column with data[[name]]."
+    return ""
 
 
 def near_matches(name: str, names: Any) -> list[str]:  # noqa: ANN401 - any iterable
@@ -90,7 +100,13 @@ def near_matches(name: str, names: Any) -> list[str]:  # noqa: ANN401 - any iter
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
-    lengths = {str(name): len(values) for name, values in data.items() if hasattr(values, "__len__")}
+    single = [str(name) for name, values in data.items() if isinstance(values, str) or not hasattr(values, "__len__")]
+    if single and len(single) == len(data):
+        raise DataError(
+            f"The data are a dict of single values, not of columns ({', '.join(map(repr, single))}): write them as "
+            "lists of one."
+        )
+    lengths = {str(name): len(values) for name, values in data.items() if str(name) not in single}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name!r}: {length}" for name, length in lengths.items())
         raise DataError(f"The columns of the data differ in length ({listed}).")

@@ -434,7 +434,8 @@ class FittedModel(LinearModel):
         DataFrame (m, m)
             Rows and columns in the order of `variance_components`: ``"group"`` where a group has one effect,
             ``"group.effect"`` for a variance and ``"group.effect.effect"`` for a covariance where it has several,
-            ``"Residual"`` last, unless sigma is known.
+            ``"Residual"`` last, unless sigma is known. Where a coefficient is named like a group, as in
+            ``y ~ year + (1 | year)``, its one variance is ``"year.Intercept"``.
 
         Raises
         ------
@@ -856,6 +857,12 @@ class FittedModel(LinearModel):
         DataError
             For a level or a column that the fit did not have, by name.
 
+        Warns
+        -----
+        LMMWarning
+            When rows need a coefficient that the data of the fit do not determine (see `params`): that of an empty
+            cell, or of a column that no longer is the combination of others that it was.
+
         References
         ----------
         Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
@@ -1226,7 +1233,7 @@ class FittedModel(LinearModel):
         Returns
         -------
         Structure
-            Prints as text.
+            Prints as text; shows as HTML in a notebook.
 
         Examples
         --------

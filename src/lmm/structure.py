@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmm.display import Table
+
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Structure:
     """
     Blocks of the linear system of a model, in the order of elimination.
@@ -43,21 +45,28 @@ class Structure:
     n_fixed: int
 
     def __str__(self) -> str:
-        names = (self.first, *self.tail)
-        width = max(len(name) for name in (*names, "fixed effects"))
+        width = max(len(part) for part, _ in self._lines())
+        return "\n".join(f"{part:<{width}}  {layout}" for part, layout in self._lines())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return Table("", ("Part", "Layout"), tuple(self._lines()), 2).html()
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Parts of the system in the order of elimination, and how each is laid out."""
         k, J = self.blocks[0]
-        lines = [f"{self.first:<{width}}  {J} levels x {k}: block diagonal, {J} blocks of {k} x {k}, factored at once"]
+        lines = [(self.first, f"{J} levels x {k}: block diagonal, {J} blocks of {k} x {k}, factored at once")]
         for name, (size, levels) in zip(self.tail, self.blocks[1:], strict=True):
-            lines.append(f"{name:<{width}}  {levels} levels x {size}: tail")
+            lines.append((name, f"{levels} levels x {size}: tail"))
         if self.tail:
             if self.n_stages:
-                lines.append(f"{'tail':<{width}}  {self.n_sparse} effects eliminated in {self.n_stages} sparse stages")
+                lines.append(("tail", f"{self.n_sparse} effects eliminated in {self.n_stages} sparse stages"))
             if self.n_core:
-                lines.append(f"{'tail':<{width}}  dense core of {self.n_core} x {self.n_core}")
-            how = f"{self.n_pairs} products, formed once" if self.n_pairs else "dense products"
-            lines.append(f"{'coupling':<{width}}  {how}")
-        lines.append(f"{'fixed effects':<{width}}  {self.n_fixed}, and the response: border")
-        return "\n".join(lines)
+                lines.append(("tail", f"dense core of {self.n_core} x {self.n_core}"))
+            lines.append(("coupling", f"{self.n_pairs} products, formed once" if self.n_pairs else "dense products"))
+        return [*lines, ("fixed effects", f"{self.n_fixed}, and the response: border")]
 
 
 def structure(model: FittedModel) -> Structure:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lmm.arguments import true_or_false
 from lmm.diagnostics.leverage import cooks_distance, leverage
 from lmm.errors import ArgumentError
 
@@ -38,9 +39,8 @@ GLANCE = (
 
 def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, level: float, ddf: str) -> pd.DataFrame:
     """One row a parameter; see `FittedModel.tidy`."""
-    asked = [effects] if isinstance(effects, str) else list(effects)
-    unknown = [effect for effect in asked if effect not in EFFECTS]
-    if unknown or not asked:
+    asked = list(effects) if isinstance(effects, (list, tuple)) else [effects]
+    if not asked or not all(isinstance(effect, str) and effect in EFFECTS for effect in asked):
         raise ArgumentError(f"effects must be one or several of {', '.join(map(repr, EFFECTS))}; got {effects!r}")
     parts = []
     for effect in asked:
@@ -51,7 +51,7 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     columns = ["effect", "group", "term", "estimate", "std_error", "df", "statistic", "p_value"]
     if "ran_vals" in asked:
         columns.insert(2, "level")
-    if conf_int:
+    if true_or_false("conf_int", conf_int):
         columns.extend(["conf_low", "conf_high"])
     return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
 

@@ -12,7 +12,7 @@ from lmm import _formulaic
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["INSTEAD", "NUMPY", "PLAIN", "STATEFUL", "natural_spline"]
+__all__ = ["INSTEAD", "NUMPY", "PLAIN", "STATEFUL", "SUMMARIES", "natural_spline"]
 
 FloatArray = NDArray[np.float64]
 
@@ -110,6 +110,8 @@ def _evaluate_natural(x: FloatArray, knots: FloatArray, bounds: tuple[float, flo
     return values
 
 
+# Functions of one column that give one number.
+SUMMARIES = ("mean", "median", "min", "max", "sum")
 STATEFUL: Mapping[str, Callable[..., Any]] = {**_formulaic.STATEFUL_TRANSFORMS, "ns": natural_spline}
 PLAIN: Mapping[str, Callable[..., Any]] = {
     **_formulaic.PLAIN_TRANSFORMS,
@@ -121,7 +123,7 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "cosh": np.cosh,
     "tanh": np.tanh,
     "round": np.round,
-    **{name: getattr(np, name) for name in ("mean", "median", "min", "max", "sum")},
+    **{name: getattr(np, name) for name in SUMMARIES},
     "sd": standard_deviation,
     "I": identity,
     "c": combine,
@@ -138,6 +140,11 @@ INSTEAD: Mapping[str, str] = {
     "dummy": "Write I(f == 'level') for the indicator of one level.",
     "relevel": "Write C(f, contr.treatment(base='level')) for another reference level.",
     "ifelse": "Write np.where(condition, a, b).",
+    "pmin": "Write np.minimum(a, b).",
+    "pmax": "Write np.maximum(a, b).",
+    "interaction": "Write a:b for the combinations of two factors.",
+    "paste": "Write a:b for the combinations of two factors.",
+    "as.character": "Write factor(x).",
     "cut": "Make the categories before, with pandas.cut().",
     "cbind": "A formula has one response; fit a model for each.",
     "ordered": "Write factor(f, levels=[...], ordered=True).",

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from lmm.arguments import whole_number
+from lmm.arguments import true_or_false, whole_number
 from lmm.errors import ArgumentError
 
 Task = TypeVar("Task")
@@ -62,7 +62,7 @@ def progress_bar(total: int, unit: str, *, shown: bool) -> Iterator[Callable[[in
     ArgumentError
         When a bar is to be shown and the package tqdm is missing.
     """
-    if not shown:
+    if not true_or_false("progress", shown):
         yield lambda _: None
         return
     try:

@@ -170,7 +170,7 @@ def nested_error(
     model = fit(parsed.text, data, reml=reml, na_action=na_action, contrasts=contrasts)
     if model.design.offset is not None:
         raise ModelError("nested_error takes no offset: its population means are not known. Subtract it first.")
-    means = _by_area(as_frame(population_means), area)
+    means = _by_area(as_frame(population_means, "population_means"), area)
     areas = _areas(model, means, population_sizes)
     table = _table(model, areas, means.index, sizes_given=population_sizes is not None)
     if not n_samples:

@@ -54,7 +54,7 @@ class Priors:
             raise ArgumentError(f"relative_sd must be a positive number; got {self.relative_sd!r}")
         for name in ("shape", "scale"):
             value = getattr(self, name)
-            if value != 0 and positive_number(value) is None:
+            if positive_number(value) is None and not (isinstance(value, (int, float)) and value == 0):
                 raise ArgumentError(f"{name} must be a number, 0 or above; got {value!r}")
 
 

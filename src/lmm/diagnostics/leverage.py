@@ -25,6 +25,7 @@ from scipy.linalg import lapack
 
 from lmm.arguments import fitted_model
 from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.display import Report, Table, format_column
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ NO_RESIDUAL = 1e-10
 CHUNK = 20_000
 
 
-@dataclass(frozen=True)
-class Leverage:
+@dataclass(frozen=True, repr=False)
+class Leverage(Report):
     """
     Diagonal of the matrix that takes the response to the fitted values, in two parts.
 
@@ -63,6 +64,18 @@ class Leverage:
         """Share of the variance of a row that its residual keeps, 1 - h; NaN where the leverage is 1."""
         left = 1.0 - self.total
         return np.where(left > NO_RESIDUAL, left, np.nan)
+
+    def _heading(self) -> list[str]:
+        return [f"Leverage of {len(self.fixed)} rows"]
+
+    def _tables(self) -> list[Table]:
+        parts = {"Fixed effects": self.fixed, "Random effects": self.random, "Both": self.total}
+        numbers = np.array([[h.sum(), h.mean(), h.max()] for h in parts.values()])
+        columns = (format_column(column) for column in numbers.T)
+        return [Table("", ("", "Sum", "Mean", "Largest"), tuple(zip(parts, *columns, strict=True)), 1)]
+
+    def _notes(self) -> list[str]:
+        return ["The sum of both is the effective number of coefficients."]
 
 
 def leverage(model: FittedModel) -> Leverage:

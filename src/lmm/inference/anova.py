@@ -70,10 +70,13 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     temperature        2100.300  420.060     5.0   210.0     20.520    0.000
     recipe:temperature  205.978   20.598    10.0   210.0      1.006    0.439
     """
-    from lmm.model import FittedModel as Model  # noqa: PLC0415 - the model imports its inference
+    from lmm.fixed import FixedModel  # noqa: PLC0415 - the models import their inference
+    from lmm.model import FittedModel as Model  # noqa: PLC0415 - idem
 
     if not isinstance(fit, Model):
         raise ArgumentError(f"anova takes one fitted model, of lmm.fit; got {fit!r}. Models are compared by lmm.lrt")
+    if isinstance(type, (Model, FixedModel)):
+        raise ArgumentError("anova takes one fitted model; several are compared by lmm.lrt(small, large)")
     if not isinstance(type, (int, str)) or isinstance(type, bool) or type not in TYPES:
         raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}")
     method = approximation(fit, ddf)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, true_or_false
 from lmm.errors import ModelError
 from lmm.inference.ddf import Approximation, approximation
 from lmm.inference.distributions import f_tail, t_quantile, two_sided_p
@@ -61,6 +61,7 @@ def contrast(
     design = model.design
     method = approximation(model, ddf)
     confidence_level(level)
+    true_or_false("joint", joint)
     hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept, design.aliasing)
     _require_estimable(hypothesis, design)
     if not hypothesis.L.any():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, random_generator
+from lmm.arguments import Seed, random_generator, true_or_false
 from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
@@ -82,11 +82,9 @@ def ranova(
     """
     require_mixed(fit, "ranova")
     check_test(test, n_boot, workers)
-    if not isinstance(reduce_terms, (bool, np.bool_)):
-        raise ArgumentError(f"reduce_terms must be True or False; got {reduce_terms!r}")
     generator = random_generator(rng)
     names, rows = [NONE], [_own(fit)]
-    for name, design in _reduced_designs(fit, reduce_terms=bool(reduce_terms)):
+    for name, design in _reduced_designs(fit, reduce_terms=true_or_false("reduce_terms", reduce_terms)):
         small = fit_quietly(fit, design, reml=fit.reml)
         step = compare(small, fit, test=test, n_boot=n_boot, rng=generator, workers=workers)
         names.append(name)

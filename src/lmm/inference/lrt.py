@@ -285,6 +285,8 @@ def _blank_first(cells: list[str]) -> list[str]:
 def _check(fits: Sequence[object], test: object, n_boot: object, workers: object) -> None:
     from lmm.model import FittedModel  # noqa: PLC0415 - imported where it is looked at, not for annotations only
 
+    if len(fits) == 1 and isinstance(fits[0], (list, tuple)):
+        raise ArgumentError("lrt takes the fitted models one by one; unpack the list: lmm.lrt(*fits)")
     if len(fits) < 2:  # noqa: PLR2004 - a pair
         raise ArgumentError(f"lrt compares two or more fitted models; got {len(fits)}")
     for fit in fits:

@@ -1,9 +1,10 @@
 """
 The variance parameters that users see, their names and their values: entries of the covariance matrices.
 
-A grouping factor with one effect has one parameter, named like the group (``"Sire"``). With several effects there are
-``"group.effect"`` for a variance and ``"group.effect.effect"`` for a covariance, of effects of one term: effects of
-different terms are independent. The last is ``"Residual"``, absent where the residual standard deviation is known.
+A grouping factor with one effect has one parameter, named like the group (``"Sire"``), or in full
+(``"year.Intercept"``) where a coefficient has this name. With several effects there are ``"group.effect"`` for a
+variance and ``"group.effect.effect"`` for a covariance, of effects of one term: effects of different terms are
+independent. The last is ``"Residual"``, absent where the residual standard deviation is known.
 """
 
 from __future__ import annotations
@@ -90,5 +91,5 @@ def _parameter(t: int, factor: GroupingFactor, pair: tuple[int, int]) -> Varianc
     """One variance or covariance of a grouping factor."""
     named = pair[:1] if pair[0] == pair[1] else pair
     labels = (factor.group, *(factor.effects[a] for a in named))
-    name = factor.group if len(factor.effects) == 1 else ".".join(labels)
+    name = factor.group if len(factor.effects) == 1 and not factor.named_in_full else ".".join(labels)
     return VarianceParameter(name, t, pair, labels)

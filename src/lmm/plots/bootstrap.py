@@ -8,7 +8,7 @@ import numpy as np
 
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ N_POINTS, PER_ROW = 200, 3
 def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | None) -> Axes | list[Axes]:
     """Draw one parameter on given or new axes, or all in a new figure; see `BootstrapResult.plot`."""
     names = list(result.original.index)
-    if parameter is not None and parameter not in names:
+    if parameter is not None and not (isinstance(parameter, str) and parameter in names):
         raise ArgumentError(f"there is no parameter {parameter!r}; there are {', '.join(map(repr, names))}")
     if parameter is not None or len(names) == 1:
         chosen = names.index(parameter) if parameter is not None else 0
@@ -36,11 +36,9 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
         raise ArgumentError(
             f"one pair of axes holds one parameter; say which, of {', '.join(map(repr, names))}, or leave ax out"
         )
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
     n_columns = min(PER_ROW, len(names))
     n_rows = -(-len(names) // n_columns)
-    figure, panels = plt.subplots(
+    figure, panels = subplots(
         n_rows, n_columns, figsize=(3.2 * n_columns, 2.4 * n_rows), layout="constrained", squeeze=False
     )
     for i, panel in enumerate(panels.ravel()):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmm.plots.style import GUIDE, PALETTE
+from lmm.plots.style import GUIDE, PALETTE, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,7 @@ def plot_cloning(result: DataCloning, kind: str, axes: Any = None) -> Any:  # no
     """
     d = len(result.parameters)
     if axes is None:
-        import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
-        _, axes = plt.subplots(d, 1, figsize=(6.0, 1.0 + 1.8 * d), layout="constrained", squeeze=False)
+        _, axes = subplots(d, 1, figsize=(6.0, 1.0 + 1.8 * d), layout="constrained", squeeze=False)
     panels = np.ravel(axes)
     draw_panel = {"trace": _trace, "density": _density, "clones": _clones}[kind]
     for i, (name, panel) in enumerate(zip(result.parameters, panels, strict=True)):

@@ -69,9 +69,6 @@ def fitted_lines(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('num.weeks', 'weight')
     """
-    from matplotlib.collections import LineCollection  # noqa: PLC0415 - takes long to import
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - idem
-
     model = fitted_model(model)
     used = _rows_used(model, data)
     n = whole_number(n_points)
@@ -83,6 +80,9 @@ def fitted_lines(
     kind_of_row = np.zeros(len(used), dtype=np.intp) if by is None else pd.factorize(used[by])[0]
 
     ax = axes_or_new(ax)
+    from matplotlib.collections import LineCollection  # noqa: PLC0415 - takes long to import
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - idem
+
     ax.scatter(used[x], model.design.y, s=10.0, color=DATA, alpha=0.5, linewidths=0.0, zorder=1, label="data")
     first = np.unique(factor.codes, return_index=True)[1]
     ranges = used[x].groupby(factor.codes).agg(["min", "max"]).to_numpy(dtype=np.float64)

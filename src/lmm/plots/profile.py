@@ -19,7 +19,7 @@ from lmm.errors import ArgumentError
 from lmm.inference.profile.curve import Curve
 from lmm.inference.profile.result import ProfileResult, cutoff
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE
+from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,9 +73,7 @@ def _drawable(result: ProfileResult) -> list[Curve]:
 def _grid(ax: Axes | Sequence[Axes] | None, rows: int, columns: int, n: int) -> NDArray[Any]:
     """Axes to draw on, shape (n,): those given, or those of a new figure."""
     if ax is None:
-        import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
-        figure, grid = plt.subplots(
+        figure, grid = subplots(
             rows, columns, figsize=(INCHES * columns, INCHES * rows), layout="constrained", squeeze=False
         )
         for unused in grid.ravel()[n:]:

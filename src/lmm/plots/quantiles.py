@@ -13,7 +13,7 @@ from lmm.diagnostics.simulated import Standardized, observed, simulated
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.plots.choice import chosen_effect, chosen_factor
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,11 +167,9 @@ def _listed(model: FittedModel) -> list[tuple[str, str]]:
 
 def _panels(n: int) -> list[Axes]:
     """New panels in rows of up to three."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
     n_columns = min(n, 3)
     n_rows = -(-n // n_columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         n_rows, n_columns, figsize=(3.2 * n_columns, 3.2 * n_rows), layout="constrained", squeeze=False
     )
     for spare in axes.ravel()[n:]:

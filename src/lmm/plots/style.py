@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from lmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe & Ito (2008), Color universal design; in order of use.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -14,11 +17,34 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 DATA, GUIDE = "#8C8C8C", "#BFBFBF"
 
 
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:  # noqa: ANN401 - matplotlib's
+    """
+    Make a figure with axes by matplotlib's function of this name.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where matplotlib is not installed, with the way out.
+    """
+    try:
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "pictures need the package matplotlib, which is not installed: pip install matplotlib", name=error.name
+        ) from error
+    return plt.subplots(rows, columns, **options)
+
+
 def axes_or_new(ax: Axes | None, *, height: float = 4.0) -> Axes:
     """Give the axes to draw on: those given, or those of a new figure, of a height in inches."""
     if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+        from matplotlib.axes import Axes  # noqa: PLC0415 - takes a second to import
 
-    _, new = plt.subplots(figsize=(6.0, height), layout="constrained")
-    return new
+        if not isinstance(ax, Axes):
+            raise ArgumentError(
+                f"ax must be one Axes of matplotlib, as `_, ax = plt.subplots()` gives it, or None for a new figure; "
+                f"got {type(ax).__name__}"
+            )
+        return ax
+    figure, _ = subplots(figsize=(6.0, height), layout="constrained")
+    return figure.axes[0]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmm.errors import ArgumentError, DataError
+from lmm.columns import shown_labels
+from lmm.errors import ArgumentError, DataError, LMMWarning
 from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lmm.design import Design
     from lmm.factors import GroupingFactor
     from lmm.fixed import FixedModel
     from lmm.model import FittedModel
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 MISSING = -1
 # What `Design.group_codes` says of a level that the fit did not have.
 UNKNOWN_TO_FIT = -1
+# Relative rounding error of a column that is a combination of others.
+ALIASED = 1e-6
 # New levels that an error message names.
 SHOWN = 5
 
@@ -98,7 +103,10 @@ def new_rows(
             "fit with offset='column' or offset(column) in the formula"
         )
     rows = design.new_rows(newdata)
-    X = design.fixed_columns(rows)  # first: a level that a fixed factor does not know has no way out
+    columns = design.fixed_encoding.columns(rows)  # first: a level that a fixed factor does not know has no way out
+    if not design.kept.all():
+        _warn_of_undetermined(design, columns)
+    X = columns[:, design.kept]
     random = []
     for t, mask in effects.items():
         factor = model.factors[t]
@@ -109,10 +117,28 @@ def new_rows(
         codes = np.where(known < 0, MISSING, known)
         new_codes, new_labels = labels.factorize()
         codes[known == UNKNOWN_TO_FIT] = factor.n_levels + new_codes
-        columns = [design.random_columns(rows, term) for term in factor.terms]
-        stacked = columns[0] if len(columns) == 1 else np.column_stack(columns)
+        effect_columns = [design.random_columns(rows, term) for term in factor.terms]
+        stacked = effect_columns[0] if len(effect_columns) == 1 else np.column_stack(effect_columns)
         random.append(RandomRows(t, _only(stacked, mask), codes, factor.n_levels + len(new_labels)))
     return Rows(X, design.new_offset(rows), tuple(random), rows.index)
+
+
+def _warn_of_undetermined(design: Design, columns: FloatArray) -> None:
+    """Say which rows need a coefficient that was dropped: those whose dropped columns do not follow from the others."""
+    kept, dropped = columns[:, design.kept], columns[:, ~design.kept]
+    size = np.abs(dropped) + np.abs(kept) @ np.abs(design.aliasing)
+    differs = np.abs(dropped - kept @ design.aliasing) > ALIASED * size
+    rows = np.flatnonzero(differs.any(axis=1))
+    if rows.size:
+        all_dropped = [name for name, keep in zip(design.all_names, design.kept, strict=True) if not keep]
+        names = [name for name, needed in zip(all_dropped, differs.any(axis=0), strict=True) if needed]
+        warnings.warn(
+            f"{rows.size} of {len(columns)} rows of the new data, the first of them row {rows[0]} (counted from 0), "
+            f"need coefficients that the data of the fit do not determine: {shown_labels(names)}, dropped for an empty "
+            "cell or as a combination of other columns. They are taken as zero; do not rely on these predictions",
+            LMMWarning,
+            stacklevel=5,
+        )
 
 
 def _only(columns: FloatArray, mask: BoolArray) -> FloatArray:

@@ -9,6 +9,7 @@ import numpy as np
 from lmm.arguments import Seed, random_generator, whole_number
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
+from lmm.memory import require_memory
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.selection import chosen_effects
@@ -39,6 +40,8 @@ def simulate(
     new_levels = "population" if random == "new" else "error"
     rows = fitted_rows(model, everything) if newdata is None else new_rows(model, newdata, everything, new_levels)
     mean = predicted_mean(model, rows, random=random == "conditional")
+    # the responses, the noise, and their sum
+    require_memory(3.0 * 8.0 * count * mean.size, f"{count} simulated responses", "Simulate fewer at a time.")
     responses = np.tile(mean, (count, 1))
     for part in rows.random if random == "new" else ():
         T = model.estimates.T[part.factor]
