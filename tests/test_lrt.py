@@ -270,6 +270,29 @@ def test_models_that_cannot_be_compared(other, text):
         lmm.lrt(fitted("sleepstudy_intercept", reml=True), other())
 
 
+def test_a_date_is_not_nested_in_the_intercept():
+    # All but 1e-6 of its length is.
+    data = frame("sleepstudy").assign(date=lambda d: 2_458_849.0 + d["Days"] * np.tile([1.0, -1.0], 90))
+    small = fit_quietly("Reaction ~ date + (1 | Subject)", data, reml=False)
+    big = fit_quietly("Reaction ~ Days + (Days | Subject)", data, reml=False)
+    with pytest.raises(lmm.ArgumentError, match="fixed effects include date"):
+        lmm.lrt(small, big)
+    bigger = fit_quietly("Reaction ~ Days + I(date - 2458840) + (1 | Subject)", data, reml=False)
+    assert lmm.lrt(small, bigger).table["null_distribution"].iloc[1] == "chi2(1)"
+
+
+def test_a_variance_of_each_row_is_not_nested_in_a_known_residual_variance():
+    data = frame("sleepstudy").assign(row=range(180), batch=np.arange(180) % 7)
+    rows = "Reaction ~ Days + (1 | row)"
+    groups = "Reaction ~ Days + (1 | Subject) + (1 | batch)"
+    small, big, both = (
+        fit_quietly(formula, data, sigma=20.0, reml=False) for formula in (rows, groups, f"{groups} + (1 | row)")
+    )
+    with pytest.raises(lmm.ArgumentError, match="random effects include row"):
+        lmm.lrt(small, big)
+    assert lmm.lrt(small, both).table["df"].iloc[1] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -139,15 +139,15 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
 
 def _check_fixed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> None:
     """Refuse fixed effects, or a difference of offsets, outside the column space of the larger model."""
-    design = big.design
     root = np.sqrt(_weights(big))
-    Q = np.linalg.qr(root[:, None] * design.X)[0]
-    columns = dict(zip(small.design.names, small.design.X.T, strict=True))
-    columns["the offset"] = _offset(small) - _offset(big)
+    Q = np.linalg.qr(root[:, None] * big.design.X)[0]
+    # Each column is looked at for what it adds to those before it: nearly all of a date is in the intercept.
+    own = np.linalg.qr(root[:, None] * small.design.X)[0]
+    columns = dict(zip(small.design.names, own.T, strict=True))
+    columns["the offset"] = root * (_offset(small) - _offset(big))
     for name, column in columns.items():
-        weighted = root * column
-        left = weighted - Q @ (Q.T @ weighted)
-        if np.linalg.norm(left) > OUTSIDE * np.linalg.norm(weighted):
+        left = column - Q @ (Q.T @ column)
+        if np.linalg.norm(left) > OUTSIDE * np.linalg.norm(column):
             raise _not_nested(small, big, f"its fixed effects include {name}, which the larger model does not")
 
 
@@ -222,7 +222,13 @@ def _combinations(
     gram = gram / np.outer(lengths, lengths)
     theirs = np.append(np.arange(m), len(gram) - 1)
     ours = np.arange(m, len(gram))
-    coefficients: FloatArray = np.linalg.lstsq(gram[np.ix_(ours, ours)], gram[np.ix_(ours, theirs)], rcond=1e-12)[0]
+    # I stands for itself; the random effects of the smaller model may have a part in it unless sigma is known.
+    some = ours if big.known_sigma is None else ours[:-1]
+    coefficients = np.zeros((len(ours), len(theirs)))
+    coefficients[-1, -1] = 1.0
+    coefficients[: len(some), :-1] = np.linalg.lstsq(
+        gram[np.ix_(some, some)], gram[np.ix_(some, theirs[:-1])], rcond=1e-12
+    )[0]
     within = np.einsum("ij,ij->j", coefficients, gram[np.ix_(ours, theirs)])
     for parameter, share in zip(_parameters(small), 1.0 - within, strict=False):
         if share > OUTSIDE**2:
