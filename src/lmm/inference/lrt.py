@@ -255,7 +255,7 @@ def _same_criterion(
     comparable = all(fit.reml for fit in fits) and all(same_fixed_part(fits[0], fit) for fit in fits[1:])
     if comparable:
         return list(fits), []
-    why = "have different fixed effects" if all(fit.reml for fit in fits) else "were fitted by REML and ML"
+    why = "have different columns of fixed effects" if all(fit.reml for fit in fits) else "were fitted by REML and ML"
     note = f"The models {why}, so those fitted by REML were fitted again by ML."
     return [fit_quietly(fit, fit.design, reml=False) if fit.reml else fit for fit in fits], [note]
 
