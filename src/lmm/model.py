@@ -1172,7 +1172,8 @@ class FittedModel(LinearModel):
             "parametric": new normal random effects and errors. "residual": predicted random effects and residuals,
             centred and given their estimated variances, drawn with replacement. "cases": groups of the factor that all
             others are nested in, drawn with replacement. "wild": the residuals y - X beta of each such group times a
-            random number of mean 0 and variance 1, which keeps unequal variances.
+            random number of mean 0 and variance 1, which keeps unequal variances; for the fixed effects, as it makes
+            the residual variance of groups of many rows vary too much.
         statistic : callable, optional
             A function of a fitted model that returns a number, a sequence of numbers, a Series or a dict; it is
             computed from each fit, in place of the estimates. Fits are then made one by one. A replicate for which it
