@@ -145,6 +145,39 @@ def test_nested_by_column_space(small, big, distribution):
     assert table["null_distribution"].iloc[1] == distribution
 
 
+def between_plots():
+    """Treatments that differ between plots only: their effect's variance is mixed up with its covariance."""
+    rng = np.random.default_rng(3)
+    plot = np.repeat(np.arange(12), 4)
+    y = rng.normal(size=48) + 2.0 * rng.normal(size=12)[plot]
+    return pd.DataFrame({"y": y, "plot": plot, "treated": (plot < 5) * 1.0, "control": (plot >= 5) * 1.0})
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_degrees_of_freedom_count_what_the_data_determine(reml):
+    data = between_plots()
+    null = lmm.fit("y ~ treated", data, allow_fixed=True, reml=reml)
+    small = lmm.fit("y ~ treated + (1 | plot)", data, reml=reml)
+    with pytest.warns(lmm.LMMWarning, match="no data of this design determine"):
+        ridge = lmm.fit("y ~ treated + (treated | plot)", data, reml=reml)
+    # The same family of covariance matrices with a parameter for each treatment.
+    plain = lmm.fit("y ~ treated + (0 + treated | plot) + (0 + control | plot)", data, reml=reml)
+    assert ridge.deviance == pytest.approx(plain.deviance, abs=1e-8)
+    result = lmm.lrt(small, ridge)
+    row = result.table.iloc[1]
+    assert (row["df"], row["null_distribution"]) == (1.0, "chi2(1)")
+    assert row["p_value"] == pytest.approx(stats.chi2.sf(small.deviance - plain.deviance, 1), rel=1e-6)
+    assert "The data do not determine all variances" in result.notes[0]
+    assert lmm.ranova(ridge)["df"].iloc[1] == 1.0
+    with pytest.warns(lmm.LMMWarning, match="no data of this design determine"):
+        apart = lmm.fit("y ~ treated + (0 + treated + control | plot)", data, reml=reml)
+    assert lmm.lrt(small, apart).table["p_value"].iloc[1] == pytest.approx(row["p_value"], rel=1e-6)
+    unknown = lmm.lrt(null, ridge)
+    assert unknown.table["df"].iloc[1] == 2.0
+    assert np.isnan(unknown.table["p_value"].iloc[1])
+    assert "test='bootstrap'" in unknown.notes[-1]
+
+
 def test_parameters_set_to_values_inside_the_space():
     data = frame("sleepstudy")
     free = lmm.fit("Reaction ~ Days + (Days | Subject)", data, reml=False)

@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from lmm.arguments import as_numbers, positive_number, responses
-from lmm.crossproducts import CrossProducts, cross_products
+from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFitWarning
+from lmm.errors import ArgumentError, ConvergenceWarning, LMMWarning, ModelError, SingularFitWarning
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
+from lmm.identification import check_what_fixed_effects_leave, undetermined_terms
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
 from lmm.optimize import Control, Optimum, find_optimum
@@ -27,8 +28,6 @@ from lmm.start import moment_start
 
 # Relative standard deviation beyond which a user's starting value is drawn in.
 FARTHEST_START = 1e3
-# Share of the length of a random effect's columns below which the fixed effects leave none of it.
-NOTHING_LEFT = 1e-9
 # Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
 EXACT_FIT = 1e-12
 
@@ -138,6 +137,8 @@ def fit(
         When an estimated covariance matrix of random effects is singular.
     ConvergenceWarning
         When the optimiser stopped before it could certify the optimum.
+    LMMWarning
+        When no data of this design determine all variances and covariances of a term of correlated random effects.
 
     References
     ----------
@@ -198,7 +199,7 @@ def fit_design(
     """Fit a model whose arrays are at hand; theta starts at ``start``, on the user's scale."""
     factors, deviance, basis = standardized_deviance(design, reml=reml, sigma=sigma)
     if reml:
-        _check_what_fixed_effects_leave(factors, deviance.cross)
+        check_what_fixed_effects_leave(factors, deviance.cross)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
     if not optimum.converged and optimum.evaluation.rho2 <= EXACT_FIT * deviance.cross.A_BB[-1, -1]:
@@ -224,28 +225,6 @@ def standardized_deviance(
         sigma=None if sigma is None else sigma / basis.scale,
     )
     return factors, deviance, basis
-
-
-def _check_what_fixed_effects_leave(factors: tuple[GroupingFactor, ...], cross: CrossProducts) -> None:
-    """
-    Refuse a random effect whose columns are all combinations of those of X: REML knows nothing of its variance.
-
-    In the standardised basis the columns of an unstructured term are orthogonal, and X orthonormal.
-    """
-    p = cross.p
-    for t, XtZ in zip(cross.order, cross.by_block(cross.A_B1[:p], cross.A_BT[:p]), strict=True):
-        taken = np.einsum("paj,pbj->ab", XtZ, XtZ) / cross.n
-        factor = factors[t]
-        for effects in factor.term_effects:
-            if np.linalg.eigvalsh(taken[np.ix_(effects, effects)])[-1] < 1.0 - NOTHING_LEFT:
-                continue
-            names = " + ".join(factor.effects[i] for i in effects)
-            some = "no variance" if len(effects) == 1 else "for some combination of its effects no variance"
-            raise ModelError(
-                f"The fixed effects already fit what ({names} | {factor.group}) is to explain, each level of "
-                f"{factor.group!r} for itself: {some} between levels is left that REML could estimate. Remove one of "
-                "the two."
-            )
 
 
 def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: ArrayLike) -> FloatArray:
@@ -303,3 +282,12 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         )
     if model.is_singular:
         warnings.warn(" ".join(model.singular_terms), SingularFitWarning, stacklevel=4)
+    for term in undetermined_terms(model.factors, model.deviance_function.cross):
+        warnings.warn(
+            f"no data of this design determine all variances and covariances of {term}: other values give the same "
+            "likelihood, and those shown are one choice of many, as is the correlation. Fixed effects and fitted "
+            "values do not depend on it; lmm.estimability(model) names what is determined. Where an effect does not "
+            "vary within the levels, leave it out, or its covariances with a double bar (||)",
+            LMMWarning,
+            stacklevel=4,
+        )

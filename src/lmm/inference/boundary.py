@@ -21,9 +21,11 @@ NO_INFORMATION = 1e-10
 
 def null_distribution(
     small: FittedModel | FixedModel, big: FittedModel | FixedModel, embedding: Embedding, rng: np.random.Generator
-) -> ChiBarSquare:
+) -> ChiBarSquare | None:
     """
     Asymptotic null distribution of the likelihood ratio of two nested models.
+
+    None where the data do not determine all that the larger model adds, and some of it is confined.
 
     Where the smaller model is true and none of its own variances is zero, the covariance matrices of the larger may
     move freely but for the block N' Sigma N over the null space N of each, which must be positive semidefinite. The
@@ -57,9 +59,11 @@ def null_distribution(
             sizes.extend([n_zero] * (n_zero > 0))
         by_factor.append((free, confined))
     n_confined = sum(len(confined) for _, confined in by_factor)
-    free_df = big.n_params - small.n_params - n_confined
+    free_df = big.n_params - small.n_params - embedding.n_undetermined - n_confined
     if not sizes or isinstance(big, FixedModel):
         return ChiBarSquare(np.ones(1), free_df)
+    if embedding.n_undetermined:
+        return None
     J = _confined_information(big, embedding, by_factor)
     return chi_bar_square(J, tuple(sizes), free_df, rng)
 

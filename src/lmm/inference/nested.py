@@ -44,10 +44,13 @@ class Embedding:
         Relative covariance matrices, by grouping factor of the larger model, at the estimates of the smaller.
     inner : tuple of ndarray (k_t, k_t)
         The same at a point inside the smaller model: their null spaces are what it sets to zero.
+    n_undetermined : int
+        Variances and covariances that the data do not determine, so many more in the larger model.
     """
 
     at: tuple[FloatArray, ...]
     inner: tuple[FloatArray, ...]
+    n_undetermined: int = 0
 
 
 def check_comparable(fits: Sequence[FittedModel | FixedModel]) -> None:
@@ -127,10 +130,13 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
     blocks = [*_blocks(small), *_blocks(big)]
     directions = [*_directions(small, 0), *_directions(big, len(small.factors))]
     gram = _inner_products(blocks, directions, small.nobs)
-    coefficients = _combinations(gram, len(_parameters(small)), small, big)
+    m = len(_parameters(small))
+    coefficients = _combinations(gram, m, small, big)
     inner = [np.eye(factor.covariance.size) for factor in small.factors]
     embedding = Embedding(
-        _image(small, big, coefficients, _relative_covariances(small)), _image(small, big, coefficients, inner)
+        _image(small, big, coefficients, _relative_covariances(small)),
+        _image(small, big, coefficients, inner),
+        _n_dependent(gram[m:-1, m:-1]) - _n_dependent(gram[:m, :m]),
     )
     if any(np.linalg.eigvalsh(S)[0] < -ZERO for S in embedding.inner):
         raise _not_nested(small, big, "its random effects would need a covariance that is not positive semidefinite")
@@ -218,7 +224,7 @@ def _combinations(
     gram: FloatArray, m: int, small: FittedModel | FixedModel, big: FittedModel | FixedModel
 ) -> FloatArray:
     """Coefficients (M + 1, m + 1) of the smaller model's directions, and of I, among the larger's and I."""
-    lengths = np.sqrt(np.diagonal(gram))
+    lengths = _lengths(gram)
     gram = gram / np.outer(lengths, lengths)
     theirs = np.append(np.arange(m), len(gram) - 1)
     ours = np.arange(m, len(gram))
@@ -230,12 +236,25 @@ def _combinations(
         gram[np.ix_(some, some)], gram[np.ix_(some, theirs[:-1])], rcond=1e-12
     )[0]
     within = np.einsum("ij,ij->j", coefficients, gram[np.ix_(ours, theirs)])
-    for parameter, share in zip(_parameters(small), 1.0 - within, strict=False):
+    for parameter, share in zip(_parameters(small), np.diagonal(gram)[theirs] - within, strict=False):
         if share > OUTSIDE**2:
             raise _not_nested(
                 small, big, f"its random effects include {parameter.name}, which the larger model has no place for"
             )
     return np.asarray(coefficients * lengths[theirs] / lengths[ours][:, None])
+
+
+def _lengths(gram: FloatArray) -> FloatArray:
+    """Lengths of directions, 1 for one of length zero: the covariance of effects that never meet in a level."""
+    lengths = np.sqrt(np.diagonal(gram))
+    return np.where(lengths > 0.0, lengths, 1.0)
+
+
+def _n_dependent(gram: FloatArray) -> int:
+    """How many directions are combinations of others, from their inner products."""
+    lengths = _lengths(gram)
+    values = np.linalg.eigvalsh(gram / np.outer(lengths, lengths))
+    return int((values <= OUTSIDE**2 * len(gram)).sum())
 
 
 def _relative_covariances(model: FittedModel | FixedModel) -> list[FloatArray]:
