@@ -172,6 +172,8 @@ def test_degrees_of_freedom_count_what_the_data_determine(reml):
     with pytest.warns(lmm.LMMWarning, match="no data of this design determine"):
         apart = lmm.fit("y ~ treated + (0 + treated + control | plot)", data, reml=reml)
     assert lmm.lrt(small, apart).table["p_value"].iloc[1] == pytest.approx(row["p_value"], rel=1e-6)
+    # The covariance of the two never shows; the variance is confined, and determined.
+    assert lmm.ranova(apart)["null_distribution"].iloc[1] == "0.5 chi2(0) + 0.5 chi2(1)"
     unknown = lmm.lrt(null, ridge)
     assert unknown.table["df"].iloc[1] == 2.0
     assert np.isnan(unknown.table["p_value"].iloc[1])

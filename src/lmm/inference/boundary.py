@@ -25,7 +25,7 @@ def null_distribution(
     """
     Asymptotic null distribution of the likelihood ratio of two nested models.
 
-    None where the data do not determine all that the larger model adds, and some of it is confined.
+    None where some of what is confined is not determined by the data.
 
     Where the smaller model is true and none of its own variances is zero, the covariance matrices of the larger may
     move freely but for the block N' Sigma N over the null space N of each, which must be positive semidefinite. The
@@ -62,10 +62,16 @@ def null_distribution(
     free_df = big.n_params - small.n_params - embedding.n_undetermined - n_confined
     if not sizes or isinstance(big, FixedModel):
         return ChiBarSquare(np.ones(1), free_df)
-    if embedding.n_undetermined:
-        return None
     J = _confined_information(big, embedding, by_factor)
+    if embedding.n_undetermined and not _is_definite(J):
+        return None
     return chi_bar_square(J, tuple(sizes), free_df, rng)
+
+
+def _is_definite(J: FloatArray) -> bool:
+    """Whether an information matrix has an inverse."""
+    size = np.diagonal(J).max()
+    return bool(size > 0.0 and np.linalg.eigvalsh(J / size)[0] > NO_INFORMATION)
 
 
 def _confined_information(
