@@ -12,7 +12,7 @@ from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray, upper_indices
 
 # Share of the length of a random effect's columns below which the fixed effects leave none of it.
-NOTHING_LEFT = 1e-9
+NOTHING_LEFT = 1e-11
 # Share of the largest eigenvalue below which a direction of a covariance matrix does not show in any level.
 NOT_SEEN = 1e-12
 # Levels that are looked at before all are.
