@@ -57,3 +57,5 @@ def test_the_choice_of_the_ridge_does_not_matter_to_the_fixed_effects():
         assert ridge.coef_table(ddf).to_numpy() == pytest.approx(plain.coef_table(ddf).to_numpy(), rel=1e-5)
     assert ridge.fittedvalues.to_numpy() == pytest.approx(plain.fittedvalues.to_numpy(), rel=1e-6)
     assert not lmm.estimability(ridge).is_estimable
+    assert "(Intercept + treated | plot)" in ridge.check()["identification"].found
+    assert "identification" not in [finding.check for finding in plain.check().findings]

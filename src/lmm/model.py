@@ -1019,10 +1019,10 @@ class FittedModel(LinearModel):
         """
         Report on what may be wrong with the fit, each line with what to do about it.
 
-        Checked are the certificate of the optimum, singular directions of the random effects, scales of the predictors,
-        outlying rows, normality of residuals and random effects (by skewness, kurtosis and Shapiro and Wilk's test),
-        homogeneity of the residual variance (Koenker's score test), collinearity (generalised variance inflation) and
-        numbers of levels.
+        Checked are the certificate of the optimum, singular directions of the random effects and those that the data do
+        not determine, scales of the predictors, outlying rows, normality of residuals and random effects (by skewness,
+        kurtosis and Shapiro and Wilk's test), homogeneity of the residual variance (Koenker's score test), collinearity
+        (generalised variance inflation) and numbers of levels.
 
         Returns
         -------

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Share of its length that a direction or a column may have outside a space and still count as within.
 OUTSIDE = 1e-5
+# Share of the longest direction below which the length of another is rounding error.
+NO_LENGTH = 1e-10
 # Eigenvalue of a standardised relative covariance matrix below which it counts as zero.
 ZERO = 1e-8
 
@@ -247,7 +249,7 @@ def _combinations(
 def _lengths(gram: FloatArray) -> FloatArray:
     """Lengths of directions, 1 for one of length zero: the covariance of effects that never meet in a level."""
     lengths = np.sqrt(np.diagonal(gram))
-    return np.where(lengths > 0.0, lengths, 1.0)
+    return np.where(lengths > NO_LENGTH * lengths.max(initial=0.0), lengths, 1.0)
 
 
 def _n_dependent(gram: FloatArray) -> int:
