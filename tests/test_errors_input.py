@@ -128,6 +128,27 @@ def test_functions_do_not_write_into_columns():
     np.testing.assert_array_equal(build("y ~ x + p + (1|g)", data=data).X, expected)
 
 
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        # f by other names: the formula does not tell, the columns do.
+        ("y ~ C(f) + (1|g) + (1|letter)", "what (Intercept | letter) is to explain"),
+        ("y ~ f + (x||letter)", "what (Intercept | letter)"),
+        ("y ~ f:x + (0 + x|letter)", "what (x | letter)"),
+        ("y ~ f:x + (x|letter)", "for some combination of its effects no variance"),
+    ],
+)
+def test_a_variance_that_the_fixed_effects_leave_nothing_of(formula, words):
+    data = DATA.assign(letter=DATA["f"].str.upper())
+    with pytest.raises(ModelError) as caught:
+        lmm.fit(formula, data, weights=np.linspace(0.5, 2.0, N))
+    assert words in str(caught.value)
+    # The ordinary likelihood knows: it is highest without the variance.
+    with pytest.warns(lmm.SingularFitWarning):
+        ml = lmm.fit(formula, data, reml=False)
+    assert ml.converged
+
+
 def test_the_unknown_name_is_underlined():
     with pytest.raises(FormulaError) as caught:
         build("y ~ x + log( X ) + (1|g)")

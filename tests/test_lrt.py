@@ -145,6 +145,41 @@ def test_nested_by_column_space(small, big, distribution):
     assert table["null_distribution"].iloc[1] == distribution
 
 
+def between_plots():
+    """Treatments that differ between plots only: their effect's variance is mixed up with its covariance."""
+    rng = np.random.default_rng(3)
+    plot = np.repeat(np.arange(12), 4)
+    y = rng.normal(size=48) + 2.0 * rng.normal(size=12)[plot]
+    return pd.DataFrame({"y": y, "plot": plot, "treated": (plot < 5) * 1.0, "control": (plot >= 5) * 1.0})
+
+
+@pytest.mark.parametrize("reml", [True, False])
+def test_degrees_of_freedom_count_what_the_data_determine(reml):
+    data = between_plots()
+    null = lmm.fit("y ~ treated", data, allow_fixed=True, reml=reml)
+    small = lmm.fit("y ~ treated + (1 | plot)", data, reml=reml)
+    with pytest.warns(lmm.LMMWarning, match="no data of this design determine"):
+        ridge = lmm.fit("y ~ treated + (treated | plot)", data, reml=reml)
+    # The same family of covariance matrices with a parameter for each treatment.
+    plain = lmm.fit("y ~ treated + (0 + treated | plot) + (0 + control | plot)", data, reml=reml)
+    assert ridge.deviance == pytest.approx(plain.deviance, abs=1e-8)
+    result = lmm.lrt(small, ridge)
+    row = result.table.iloc[1]
+    assert (row["df"], row["null_distribution"]) == (1.0, "chi2(1)")
+    assert row["p_value"] == pytest.approx(stats.chi2.sf(small.deviance - plain.deviance, 1), rel=1e-6)
+    assert "The data do not determine all variances" in result.notes[0]
+    assert lmm.ranova(ridge)["df"].iloc[1] == 1.0
+    with pytest.warns(lmm.LMMWarning, match="no data of this design determine"):
+        apart = lmm.fit("y ~ treated + (0 + treated + control | plot)", data, reml=reml)
+    assert lmm.lrt(small, apart).table["p_value"].iloc[1] == pytest.approx(row["p_value"], rel=1e-6)
+    # The covariance of the two never shows; the variance is confined, and determined.
+    assert lmm.ranova(apart)["null_distribution"].iloc[1] == "0.5 chi2(0) + 0.5 chi2(1)"
+    unknown = lmm.lrt(null, ridge)
+    assert unknown.table["df"].iloc[1] == 2.0
+    assert np.isnan(unknown.table["p_value"].iloc[1])
+    assert "test='bootstrap'" in unknown.notes[-1]
+
+
 def test_parameters_set_to_values_inside_the_space():
     data = frame("sleepstudy")
     free = lmm.fit("Reaction ~ Days + (Days | Subject)", data, reml=False)
@@ -268,6 +303,29 @@ def changed(change):
 def test_models_that_cannot_be_compared(other, text):
     with pytest.raises(lmm.ArgumentError, match=text):
         lmm.lrt(fitted("sleepstudy_intercept", reml=True), other())
+
+
+def test_a_date_is_not_nested_in_the_intercept():
+    # All but 1e-6 of its length is.
+    data = frame("sleepstudy").assign(date=lambda d: 2_458_849.0 + d["Days"] * np.tile([1.0, -1.0], 90))
+    small = fit_quietly("Reaction ~ date + (1 | Subject)", data, reml=False)
+    big = fit_quietly("Reaction ~ Days + (Days | Subject)", data, reml=False)
+    with pytest.raises(lmm.ArgumentError, match="fixed effects include date"):
+        lmm.lrt(small, big)
+    bigger = fit_quietly("Reaction ~ Days + I(date - 2458840) + (1 | Subject)", data, reml=False)
+    assert lmm.lrt(small, bigger).table["null_distribution"].iloc[1] == "chi2(1)"
+
+
+def test_a_variance_of_each_row_is_not_nested_in_a_known_residual_variance():
+    data = frame("sleepstudy").assign(row=range(180), batch=np.arange(180) % 7)
+    rows = "Reaction ~ Days + (1 | row)"
+    groups = "Reaction ~ Days + (1 | Subject) + (1 | batch)"
+    small, big, both = (
+        fit_quietly(formula, data, sigma=20.0, reml=False) for formula in (rows, groups, f"{groups} + (1 | row)")
+    )
+    with pytest.raises(lmm.ArgumentError, match="random effects include row"):
+        lmm.lrt(small, big)
+    assert lmm.lrt(small, both).table["df"].iloc[1] == 2
 
 
 @pytest.mark.parametrize(

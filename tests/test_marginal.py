@@ -550,3 +550,12 @@ def test_a_grid_that_memory_cannot_hold(oats, monkeypatch):
     monkeypatch.setattr("lmm.memory.total_memory", lambda: 100.0)
     with pytest.raises(lmm.ModelError, match="a grid of 12 combinations"):
         lmm.emmeans(oats, "Variety")
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "df", "p"),
+    [(40.0, 3, 2.0, 0.0022785026529), (40.0, 8, 3.3, 0.00033186661639), (10.0, 3, 3.3, 0.0088436385652)],
+)
+def test_the_far_tail_of_the_studentized_range(q, k, df, p):
+    # By adaptive quadrature of both integrals, scipy.integrate.quad to 1e-9; ptukey() of R 4.2.2 loses digits here.
+    assert range_tail(q, k, df) == pytest.approx(p, rel=1e-8)

@@ -15,10 +15,11 @@ from lmm.arguments import as_numbers, positive_number, responses, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFitWarning
+from lmm.errors import ArgumentError, ConvergenceWarning, LMMWarning, ModelError, SingularFitWarning
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
+from lmm.identification import check_what_fixed_effects_leave, undetermined_terms
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
 from lmm.optimize import Control, Optimum, find_optimum
@@ -136,6 +137,8 @@ def fit(
         When an estimated covariance matrix of random effects is singular.
     ConvergenceWarning
         When the optimiser stopped before it could certify the optimum.
+    LMMWarning
+        When no data of this design determine all variances and covariances of a term of correlated random effects.
 
     References
     ----------
@@ -195,6 +198,8 @@ def fit_design(
 ) -> FittedModel:
     """Fit a model whose arrays are at hand; theta starts at ``start``, on the user's scale."""
     factors, deviance, basis = standardized_deviance(design, reml=reml, sigma=sigma)
+    if reml:
+        check_what_fixed_effects_leave(factors, deviance.cross)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
     if not optimum.converged and optimum.evaluation.rho2 <= EXACT_FIT * deviance.cross.A_BB[-1, -1]:
@@ -276,3 +281,12 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         )
     if model.is_singular:
         warnings.warn(" ".join(model.singular_terms), SingularFitWarning, stacklevel=4)
+    for term in undetermined_terms(model.factors, model.deviance_function.cross):
+        warnings.warn(
+            f"no data of this design determine all variances and covariances of {term}: other values give the same "
+            "likelihood, and those shown are one choice of many, as is the correlation. Fixed effects and fitted "
+            "values do not depend on it; lmm.estimability(model) names what is determined. Where an effect does not "
+            "vary within the levels, leave it out, or its covariances with a double bar (||)",
+            LMMWarning,
+            stacklevel=4,
+        )

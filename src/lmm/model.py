@@ -1026,10 +1026,10 @@ class FittedModel(LinearModel):
         """
         Report on what may be wrong with the fit, each line with what to do about it.
 
-        Checked are the certificate of the optimum, singular directions of the random effects, scales of the predictors,
-        outlying rows, normality of residuals and random effects (by skewness, kurtosis and Shapiro and Wilk's test),
-        homogeneity of the residual variance (Koenker's score test), collinearity (generalised variance inflation) and
-        numbers of levels.
+        Checked are the certificate of the optimum, singular directions of the random effects and those that the data do
+        not determine, scales of the predictors, outlying rows, normality of residuals and random effects (by skewness,
+        kurtosis and Shapiro and Wilk's test), homogeneity of the residual variance (Koenker's score test), collinearity
+        (generalised variance inflation) and numbers of levels.
 
         Returns
         -------
@@ -1180,7 +1180,8 @@ class FittedModel(LinearModel):
             "parametric": new normal random effects and errors. "residual": predicted random effects and residuals,
             centred and given their estimated variances, drawn with replacement. "cases": groups of the factor that all
             others are nested in, drawn with replacement. "wild": the residuals y - X beta of each such group times a
-            random number of mean 0 and variance 1, which keeps unequal variances.
+            random number of mean 0 and variance 1, which keeps unequal variances; for the fixed effects, as it makes
+            the residual variance of groups of many rows vary too much.
         statistic : callable, optional
             A function of a fitted model that returns a number, a sequence of numbers, a Series or a dict; it is
             computed from each fit, in place of the estimates. Fits are then made one by one. A replicate for which it

@@ -191,9 +191,9 @@ def fay_herriot(
     -------
     FayHerriot
         Estimates in units of the response, with mean squared errors that count the estimation of beta and of A: those
-        of Prasad and Rao (1990) under REML, of Datta and Lahiri (2000) under ML, of Datta, Rao and Smith (2005) for the
-        moment equation. That of a synthetic estimate is x'Cov(beta) x + A, less the bias of A: the limit of the others
-        for a sampling variance that grows.
+        of Datta and Lahiri (2000) under REML and ML, of Datta, Rao and Smith (2005) for the moment equation. That of a
+        synthetic estimate is x'Cov(beta) x + A, less the bias of A: the limit of the others for a sampling variance
+        that grows.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from scipy.special import chdtrc, ndtri
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
 from lmm.display import format_p
+from lmm.identification import undetermined_terms
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def check(model: FittedModel) -> CheckReport:
     findings = [
         _convergence(model),
         _singularity(model),
+        *_undetermined(model),
         _scales(model),
         _outliers(model, studentized),
         _normal_residuals(studentized),
@@ -162,6 +164,20 @@ def _singularity(model: FittedModel) -> Finding:
         "their boundary distribution."
     )
     return Finding("singularity", "warning", found, advice)
+
+
+def _undetermined(model: FittedModel) -> list[Finding]:
+    """Terms whose covariance matrix no data of the design determine; nothing where there are none."""
+    terms = undetermined_terms(model.factors, model.deviance_function.cross)
+    if not terms:
+        return []
+    found = f"No data of this design determine all variances and covariances of {_listed(terms)}."
+    advice = (
+        "Those shown, and the correlation, are one choice of many with the same likelihood; fixed effects and fitted "
+        "values do not depend on it. lmm.estimability(model) names what is determined. Leave out effects that do not "
+        "vary within the levels, or their covariances (||)."
+    )
+    return [Finding("identification", "warning", found, advice)]
 
 
 def _scales(model: FittedModel) -> Finding:

@@ -21,9 +21,11 @@ NO_INFORMATION = 1e-10
 
 def null_distribution(
     small: FittedModel | FixedModel, big: FittedModel | FixedModel, embedding: Embedding, rng: np.random.Generator
-) -> ChiBarSquare:
+) -> ChiBarSquare | None:
     """
     Asymptotic null distribution of the likelihood ratio of two nested models.
+
+    None where some of what is confined is not determined by the data.
 
     Where the smaller model is true and none of its own variances is zero, the covariance matrices of the larger may
     move freely but for the block N' Sigma N over the null space N of each, which must be positive semidefinite. The
@@ -57,11 +59,19 @@ def null_distribution(
             sizes.extend([n_zero] * (n_zero > 0))
         by_factor.append((free, confined))
     n_confined = sum(len(confined) for _, confined in by_factor)
-    free_df = big.n_params - small.n_params - n_confined
+    free_df = big.n_params - small.n_params - embedding.n_undetermined - n_confined
     if not sizes or isinstance(big, FixedModel):
         return ChiBarSquare(np.ones(1), free_df)
     J = _confined_information(big, embedding, by_factor)
+    if embedding.n_undetermined and not _is_definite(J):
+        return None
     return chi_bar_square(J, tuple(sizes), free_df, rng)
+
+
+def _is_definite(J: FloatArray) -> bool:
+    """Whether an information matrix has an inverse."""
+    size = np.diagonal(J).max()
+    return bool(size > 0.0 and np.linalg.eigvalsh(J / size)[0] > NO_INFORMATION)
 
 
 def _confined_information(

@@ -16,7 +16,7 @@ from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.boundary import null_distribution
 from lmm.inference.mixture import ChiBarSquare
-from lmm.inference.nested import check_comparable, embed, same_fixed_part
+from lmm.inference.nested import Embedding, check_comparable, embed, same_fixed_part
 from lmm.inference.reduced import fit_quietly, gain
 from lmm.linalg import FloatArray
 from lmm.workers import Workers, checked_workers
@@ -42,7 +42,7 @@ class Comparison:
     statistic : float
         Difference of the deviances.
     df : int
-        Difference of the numbers of parameters.
+        Difference of the numbers of parameters, those that the data do not determine left out.
     distribution : str
         Null distribution as text.
     p_value : float
@@ -194,31 +194,53 @@ def compare(
         )
     embedding = embed(small, big)
     statistic, notes = gain(small.deviance, big.deviance), []
+    if embedding.n_undetermined:
+        df -= embedding.n_undetermined
+        notes.append(
+            f"The data do not determine all variances and covariances of {big.formula!r} (see lmm.estimability): df "
+            "counts those that they do."
+        )
     if big.deviance > small.deviance + WORSE:
         notes.append(
             f"The deviance of {big.formula!r} is higher than that of {small.formula!r}: the larger model was not "
             "fitted to its optimum. Fit it again from other starting values."
         )
     if test == "bootstrap":
-        return _bootstrap(small, big, statistic, n_boot, rng, workers, tuple(notes))
-    if test == "chi2":
-        mixture = ChiBarSquare(np.ones(1), df)
-    elif test == "auto" and small.is_singular and _adds_random(small, big):
+        return _bootstrap(small, big, statistic, df, n_boot, rng, workers, tuple(notes))
+    null, why = _null(small, big, embedding, df, test, rng)
+    if null is None:
         if statistic == 0.0:  # reached under any null distribution
             return Comparison(statistic, df, UNKNOWN, 1.0, tuple(notes))
+        return Comparison(statistic, df, UNKNOWN, np.nan, (*notes, why))
+    if null.covariance is not None:
         notes.append(
+            f"The weights of the mixture are simulated; that gives the p-value of {big.formula!r} a standard error of "
+            f"{null.sf_error(statistic):.1g}."
+        )
+    return Comparison(statistic, df, str(null), null.sf(statistic), tuple(notes))
+
+
+def _null(
+    small: FittedModel | FixedModel,
+    big: FittedModel | FixedModel,
+    embedding: Embedding,
+    df: int,
+    test: str,
+    rng: np.random.Generator,
+) -> tuple[ChiBarSquare | None, str]:
+    """Null distribution by theory; None where there is none, and why."""
+    if test == "chi2" and df > 0:
+        return ChiBarSquare(np.ones(1), df), ""
+    if test == "auto" and small.is_singular and _adds_random(small, big):
+        return None, (
             f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
             "random effects is not known: use test='bootstrap', or leave the empty terms out of both models."
         )
-        return Comparison(statistic, df, UNKNOWN, np.nan, tuple(notes))
-    else:
-        mixture = null_distribution(small, big, embedding, rng)
-    if mixture.covariance is not None:
-        notes.append(
-            f"The weights of the mixture are simulated; that gives the p-value of {big.formula!r} a standard error of "
-            f"{mixture.sf_error(statistic):.1g}."
-        )
-    return Comparison(statistic, df, str(mixture), mixture.sf(statistic), tuple(notes))
+    null = null_distribution(small, big, embedding, rng) if df > 0 else None
+    return null, (
+        f"The null distribution is not known, as {big.formula!r} adds parameters on the boundary that the data do not "
+        "determine: use test='bootstrap', or leave them out."
+    )
 
 
 def _adds_random(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> bool:
@@ -230,6 +252,7 @@ def _bootstrap(
     small: FittedModel | FixedModel,
     big: FittedModel | FixedModel,
     statistic: float,
+    df: int,
     n_boot: int,
     rng: np.random.Generator,
     workers: Workers,
@@ -242,7 +265,6 @@ def _bootstrap(
     p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + len(draws))
     error = float(np.sqrt(p_value * (1.0 - p_value) / len(draws)))
     note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {len(draws)} draws."
-    df = big.n_params - small.n_params
     return Comparison(statistic, df, f"bootstrap, {len(draws)} draws", p_value, (*notes, note))
 
 
@@ -255,7 +277,7 @@ def _same_criterion(
     comparable = all(fit.reml for fit in fits) and all(same_fixed_part(fits[0], fit) for fit in fits[1:])
     if comparable:
         return list(fits), []
-    why = "have different fixed effects" if all(fit.reml for fit in fits) else "were fitted by REML and ML"
+    why = "have different columns of fixed effects" if all(fit.reml for fit in fits) else "were fitted by REML and ML"
     note = f"The models {why}, so those fitted by REML were fitted again by ML."
     return [fit_quietly(fit, fit.design, reml=False) if fit.reml else fit for fit in fits], [note]
 

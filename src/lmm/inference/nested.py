@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Share of its length that a direction or a column may have outside a space and still count as within.
 OUTSIDE = 1e-5
+# Share of the longest direction below which the length of another is rounding error.
+NO_LENGTH = 1e-10
 # Eigenvalue of a standardised relative covariance matrix below which it counts as zero.
 ZERO = 1e-8
 
@@ -44,10 +46,13 @@ class Embedding:
         Relative covariance matrices, by grouping factor of the larger model, at the estimates of the smaller.
     inner : tuple of ndarray (k_t, k_t)
         The same at a point inside the smaller model: their null spaces are what it sets to zero.
+    n_undetermined : int
+        Variances and covariances that the data do not determine, so many more in the larger model.
     """
 
     at: tuple[FloatArray, ...]
     inner: tuple[FloatArray, ...]
+    n_undetermined: int = 0
 
 
 def check_comparable(fits: Sequence[FittedModel | FixedModel]) -> None:
@@ -127,10 +132,13 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
     blocks = [*_blocks(small), *_blocks(big)]
     directions = [*_directions(small, 0), *_directions(big, len(small.factors))]
     gram = _inner_products(blocks, directions, small.nobs)
-    coefficients = _combinations(gram, len(_parameters(small)), small, big)
+    m = len(_parameters(small))
+    coefficients = _combinations(gram, m, small, big)
     inner = [np.eye(factor.covariance.size) for factor in small.factors]
     embedding = Embedding(
-        _image(small, big, coefficients, _relative_covariances(small)), _image(small, big, coefficients, inner)
+        _image(small, big, coefficients, _relative_covariances(small)),
+        _image(small, big, coefficients, inner),
+        _n_dependent(gram[m:-1, m:-1]) - _n_dependent(gram[:m, :m]),
     )
     if any(np.linalg.eigvalsh(S)[0] < -ZERO for S in embedding.inner):
         raise _not_nested(small, big, "its random effects would need a covariance that is not positive semidefinite")
@@ -139,15 +147,15 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
 
 def _check_fixed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> None:
     """Refuse fixed effects, or a difference of offsets, outside the column space of the larger model."""
-    design = big.design
     root = np.sqrt(_weights(big))
-    Q = np.linalg.qr(root[:, None] * design.X)[0]
-    columns = dict(zip(small.design.names, small.design.X.T, strict=True))
-    columns["the offset"] = _offset(small) - _offset(big)
+    Q = np.linalg.qr(root[:, None] * big.design.X)[0]
+    # Each column is looked at for what it adds to those before it: nearly all of a date is in the intercept.
+    own = np.linalg.qr(root[:, None] * small.design.X)[0]
+    columns = dict(zip(small.design.names, own.T, strict=True))
+    columns["the offset"] = root * (_offset(small) - _offset(big))
     for name, column in columns.items():
-        weighted = root * column
-        left = weighted - Q @ (Q.T @ weighted)
-        if np.linalg.norm(left) > OUTSIDE * np.linalg.norm(weighted):
+        left = column - Q @ (Q.T @ column)
+        if np.linalg.norm(left) > OUTSIDE * np.linalg.norm(column):
             raise _not_nested(small, big, f"its fixed effects include {name}, which the larger model does not")
 
 
@@ -218,18 +226,37 @@ def _combinations(
     gram: FloatArray, m: int, small: FittedModel | FixedModel, big: FittedModel | FixedModel
 ) -> FloatArray:
     """Coefficients (M + 1, m + 1) of the smaller model's directions, and of I, among the larger's and I."""
-    lengths = np.sqrt(np.diagonal(gram))
+    lengths = _lengths(gram)
     gram = gram / np.outer(lengths, lengths)
     theirs = np.append(np.arange(m), len(gram) - 1)
     ours = np.arange(m, len(gram))
-    coefficients: FloatArray = np.linalg.lstsq(gram[np.ix_(ours, ours)], gram[np.ix_(ours, theirs)], rcond=1e-12)[0]
+    # I stands for itself; the random effects of the smaller model may have a part in it unless sigma is known.
+    some = ours if big.known_sigma is None else ours[:-1]
+    coefficients = np.zeros((len(ours), len(theirs)))
+    coefficients[-1, -1] = 1.0
+    coefficients[: len(some), :-1] = np.linalg.lstsq(
+        gram[np.ix_(some, some)], gram[np.ix_(some, theirs[:-1])], rcond=1e-12
+    )[0]
     within = np.einsum("ij,ij->j", coefficients, gram[np.ix_(ours, theirs)])
-    for parameter, share in zip(_parameters(small), 1.0 - within, strict=False):
+    for parameter, share in zip(_parameters(small), np.diagonal(gram)[theirs] - within, strict=False):
         if share > OUTSIDE**2:
             raise _not_nested(
                 small, big, f"its random effects include {parameter.name}, which the larger model has no place for"
             )
     return np.asarray(coefficients * lengths[theirs] / lengths[ours][:, None])
+
+
+def _lengths(gram: FloatArray) -> FloatArray:
+    """Lengths of directions, 1 for one of length zero: the covariance of effects that never meet in a level."""
+    lengths = np.sqrt(np.diagonal(gram))
+    return np.where(lengths > NO_LENGTH * lengths.max(initial=0.0), lengths, 1.0)
+
+
+def _n_dependent(gram: FloatArray) -> int:
+    """How many directions are combinations of others, from their inner products."""
+    lengths = _lengths(gram)
+    values = np.linalg.eigvalsh(gram / np.outer(lengths, lengths))
+    return int((values <= OUTSIDE**2 * len(gram)).sum())
 
 
 def _relative_covariances(model: FittedModel | FixedModel) -> list[FloatArray]:
