@@ -102,7 +102,7 @@ def test_leverage_solves_no_system(monkeypatch):
     for name in ("solve", "quadratic_forms"):
         monkeypatch.setattr(f"lmm.tailfactor.TailFactor.{name}", None)
     np.testing.assert_allclose(leverage(fit).total, expected, atol=1e-9)
-    monkeypatch.setattr("lmm.diagnostics.conditional.PAIRS_AT_A_TIME", 1)
+    monkeypatch.setattr("lmm.conditional.PAIRS_AT_A_TIME", 1)
     np.testing.assert_allclose(leverage(fit).total, expected, atol=1e-9)
 
 

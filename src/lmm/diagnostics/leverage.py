@@ -24,12 +24,12 @@ import numpy as np
 from scipy.linalg import lapack
 
 from lmm.arguments import fitted_model
-from lmm.diagnostics.conditional import conditional_variances
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.conditional import conditional_variances, random_parts
+from lmm.diagnostics.rows import root_weights, standard_rows
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
-    from lmm.deviance import Evaluation, ProfiledDeviance
+    from lmm.deviance import Evaluation
     from lmm.model import FittedModel
 
 # Below this difference from 1 a leverage counts as 1: the row is fitted exactly, whatever its response.
@@ -94,7 +94,7 @@ def leverage(model: FittedModel) -> Leverage:
     rows = standard_rows(model)
     deviance, at = model.deviance_function, model.optimum.evaluation
     x = reduce_fixed(at, rows.X.T)
-    a = reduce_fixed(at, marginal_residuals(deviance, at, rows)[: len(x)])
+    a = x - reduce_fixed(at, random_parts(deviance, at, rows.blocks)[: len(x)])
     within = conditional_variances(deviance, at, rows.blocks)
     return Leverage(fixed=(x * a).sum(axis=0), random=within - ((x - a) * a).sum(axis=0))
 
@@ -138,17 +138,6 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     h = leverage(model)
     scaled = root_weights(model) * model.resid.to_numpy() / model.sigma
     return np.asarray(scaled**2 * h.total / (p * h.left**2))
-
-
-def marginal_residuals(deviance: ProfiledDeviance, at: Evaluation, rows: StandardRows) -> FloatArray:
-    """Columns of V^-1 [X y] = [X y] - Z G Z'[X y] for the rows of a fit, shape (p + 1, n)."""
-    cross = deviance.cross
-    left = np.vstack([rows.X.T, rows.y])
-    for t, effects in zip(cross.order, cross.by_block(at.b_1, at.b_T), strict=True):
-        block = rows.blocks[t]
-        for i, b in enumerate(effects):
-            left[i] -= np.einsum("na,an->n", block.columns, b[:, block.codes])
-    return left
 
 
 def reduce_fixed(at: Evaluation, B: FloatArray) -> FloatArray:

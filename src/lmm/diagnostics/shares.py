@@ -27,9 +27,8 @@ import numpy as np
 from scipy.linalg import lapack
 
 from lmm.border import border_products
+from lmm.conditional import conditional_variances, random_parts
 from lmm.crossproducts import CrossProducts, cross_products
-from lmm.diagnostics.conditional import conditional_variances
-from lmm.diagnostics.leverage import marginal_residuals
 from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.errors import ModelError
 from lmm.linalg import FloatArray, IntArray
@@ -72,12 +71,13 @@ def roots_of_shares(model: FittedModel, units: IntArray, n_units: int) -> Iterat
         When the random effects are so large that rounding errors leave nothing of the shares.
     """
     deviance, at, rows = model.deviance_function, model.optimum.evaluation, standard_rows(model)
-    A: FloatArray = lapack.dtrtrs(at.border, marginal_residuals(deviance, at, rows), lower=1)[0].T
+    border = np.vstack([rows.X.T, rows.y])
+    A: FloatArray = lapack.dtrtrs(at.border, border - random_parts(deviance, at, rows.blocks), lower=1)[0].T
     members = Members(units, n_units)
     apart = all(factor.is_nested_in(units) for factor in model.factors)
     few = _cost_of_rows(deviance, members.sizes) <= _cost_of_rest(deviance)
     if apart or not few.all():
-        F: FloatArray = lapack.dtrtrs(at.border, np.vstack([rows.X.T, rows.y]), lower=1)[0].T
+        F: FloatArray = lapack.dtrtrs(at.border, border, lower=1)[0].T
         _require_digits(accurate=np.abs(F.T @ A - np.eye(F.shape[1])).max() <= MOST_ERROR)
     if apart:
         yield from _apart(F, A, members)

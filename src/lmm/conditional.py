@@ -12,7 +12,7 @@ where it is known: no system is solved, however many rows there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -26,16 +26,33 @@ from lmm.tail import Matrix, Tail
 PAIRS_AT_A_TIME = 4_000_000
 
 
-def conditional_variances(deviance: ProfiledDeviance, at: Evaluation, blocks: tuple[Block, ...]) -> FloatArray:
+def random_parts(deviance: ProfiledDeviance, at: Evaluation, blocks: Sequence[Block]) -> FloatArray:
     """
-    Variances z'Gz of the random parts of the rows of a fit given y and beta, relative to sigma^2, shape (n,).
+    Products z'GZ'[X y] of the rows of a fit, shape (p + 1, n).
 
     Parameters
     ----------
     deviance : ProfiledDeviance
     at : Evaluation
-    blocks : tuple of Block
+    blocks : sequence of Block
         The rows, in the standardised basis and with all blocks of the fit.
+    """
+    cross = deviance.cross
+    parts = np.zeros((cross.p + 1, len(blocks[0].codes)))
+    for t, effects in zip(cross.order, cross.by_block(at.b_1, at.b_T), strict=True):
+        for i, b in enumerate(effects):
+            parts[i] += np.einsum("na,an->n", blocks[t].columns, b[:, blocks[t].codes])
+    return parts
+
+
+def conditional_variances(deviance: ProfiledDeviance, at: Evaluation, blocks: Sequence[Block]) -> FloatArray:
+    """
+    Variances z'Gz of the random parts of the rows of a fit given y and beta, relative to sigma^2, shape (n,).
+
+    Parameters
+    ----------
+    deviance, at, blocks
+        As for `random_parts`.
     """
     cross = deviance.cross
     first, *others = (blocks[t] for t in cross.order)
