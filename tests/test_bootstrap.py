@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import norm
 
 import lmm
+import lmm.batch.refits
 from conftest import MODELS, fit_quietly, fitted, frame
 from lmm.inference.null_distribution import bootstrap_lrt_statistics
 from lmm.inference.resampling import Parametric, Residual, Wild, top_groups
@@ -224,6 +225,26 @@ def test_wild_bootstrap_keeps_the_second_moments_within_groups():
     values = np.unique(np.round(ratio[0], 10))
     np.testing.assert_allclose(values, [-0.6180339887, 1.6180339887])
     assert ratio[0].mean() == pytest.approx(0.0, abs=0.03)
+
+
+@pytest.mark.parametrize(("name", "reml"), [("sleepstudy", True), ("pastes", True), ("lamb", False)])
+def test_models_for_a_statistic_are_searched_for_together(name, reml, monkeypatch):
+    model = fitted(name, reml=reml)
+
+    def statistic(fit):
+        assert fit.converged
+        return [fit.sigma, fit.deviance, *fit.estimates.beta]
+
+    with monkeypatch.context() as context:
+        context.setattr("lmm.batch.refits.Refitter._certified_optima", lambda *_: {})
+        one_by_one = model.bootstrap(40, rng=3, statistic=statistic)
+    searches = []
+    find_optimum = lmm.batch.refits.find_optimum
+    monkeypatch.setattr("lmm.batch.refits.find_optimum", lambda *a, **k: searches.append(1) or find_optimum(*a, **k))
+    together = model.bootstrap(40, rng=3, statistic=statistic)
+    assert len(searches) <= 2  # what a batch cannot certify
+    np.testing.assert_allclose(together.estimates, one_by_one.estimates, rtol=1e-7, atol=1e-9)
+    assert together.n_singular == one_by_one.n_singular
 
 
 def test_cases_bootstrap_of_nested_factors():

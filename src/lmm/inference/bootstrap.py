@@ -40,8 +40,8 @@ KINDS = ("parametric", "residual", "cases", "wild")
 SAMPLERS: dict[str, Callable[[FittedModel], Sampler]] = {"parametric": Parametric, "residual": Residual, "wild": Wild}
 # Replicates that share a random stream, unless their responses would hold more numbers than this.
 BLOCK, BLOCK_NUMBERS = 64, 1_000_000
-# Replicates of a statistic that are done at a time: what Ctrl-C loses, since a statistic may take long.
-FEW = 4
+# Replicates of a statistic that are fitted together, and lost by Ctrl-C: a statistic may take long.
+FEW = 16
 # Tasks into which the replicates are split where they are done in several processes.
 MOST_TASKS = 256
 
