@@ -23,11 +23,12 @@ from scipy.linalg import lapack
 
 from lmm.deviance import ProfiledDeviance
 from lmm.diagnostics.rows import standard_rows
-from lmm.diagnostics.shares import Members, cross_products_without, roots_of_shares
+from lmm.diagnostics.shares import cross_products_without, roots_of_shares
 from lmm.errors import ModelError
 from lmm.estimates import estimates
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import BoolArray, FloatArray, IntArray
+from lmm.members import Members
 from lmm.optimize import find_optimum
 
 if TYPE_CHECKING:

@@ -32,6 +32,7 @@ from lmm.crossproducts import CrossProducts, cross_products
 from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.errors import ModelError
 from lmm.linalg import FloatArray, IntArray
+from lmm.members import Members
 from lmm.reduction import reduce_first_block
 
 if TYPE_CHECKING:
@@ -87,40 +88,6 @@ def roots_of_shares(model: FittedModel, units: IntArray, n_units: int) -> Iterat
         yield np.array([unit]), _roots(_of_what_is_left(model, rows, members.of(int(unit)))[None])
 
 
-class Members:
-    """
-    The rows of units.
-
-    Parameters
-    ----------
-    units : ndarray (n,)
-        Unit of each row, 0 .. n_units - 1.
-    n_units : int
-    """
-
-    def __init__(self, units: IntArray, n_units: int) -> None:
-        self.sizes = np.bincount(units, minlength=n_units)
-        self._order = np.argsort(units, kind="stable")
-        self._starts = np.cumsum(self.sizes) - self.sizes
-
-    def of(self, unit: int) -> IntArray:
-        """Rows of one unit."""
-        return self._order[self._starts[unit] : self._starts[unit] + self.sizes[unit]]
-
-    def alike(self, chosen: IntArray, width: int) -> Iterator[tuple[IntArray, IntArray]]:
-        """
-        Units with the same number of rows: their numbers (g,), and their rows (g, size).
-
-        As many at a time as memory bears, with ``size * (size + width)`` numbers for each.
-        """
-        for size in np.unique(self.sizes[chosen]):
-            same = chosen[self.sizes[chosen] == size]
-            step = max(1, CHUNK // int(size * (size + width)))
-            for first in range(0, len(same), step):
-                some = same[first : first + step]
-                yield some, self._order[self._starts[some][:, None] + np.arange(size)]
-
-
 def cross_products_without(cross: CrossProducts, rows: StandardRows, gone: IntArray) -> CrossProducts:
     """
     Cross-products of the rows of a fit without some of them.
@@ -151,7 +118,7 @@ def _of_rows(
     deviance, at = model.deviance_function, model.optimum.evaluation
     single = bool((members.sizes[chosen] == 1).any())
     variances = conditional_variances(deviance, at, rows.blocks) if single else np.zeros(0)
-    for some, own in members.alike(chosen, width=A.shape[1] + at.b_T.shape[1]):
+    for some, own in _alike(members, chosen, width=A.shape[1] + at.b_T.shape[1]):
         size = own.shape[1]
         if size == 1:
             within = variances[own][:, :, None]
@@ -185,6 +152,16 @@ def _cost_of_rest(deviance: ProfiledDeviance) -> float:
     k, J = tail.first
     products = float(tail.n_columns**2 * k * J) if tail.schur_map is None else COST_OF_PAIR * tail.schur_map.nnz
     return LEAST_COST + products + float(len(tail.core.columns)) ** 3
+
+
+def _alike(members: Members, chosen: IntArray, width: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Units with the same number of rows, as many at a time as memory bears: their numbers (g,), and rows (g, size)."""
+    for size in np.unique(members.sizes[chosen]):
+        same = chosen[members.sizes[chosen] == size]
+        step = max(1, CHUNK // int(size * (size + width)))
+        for first in range(0, len(same), step):
+            some = same[first : first + step]
+            yield some, members.together(some).reshape(len(some), size)
 
 
 def _roots(D: FloatArray) -> FloatArray:
