@@ -10,8 +10,10 @@ import pytest
 from scipy.stats import vonmises
 
 import lmm
+import lmm.batch.system
 from conftest import fit_quietly, fitted, frame
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, r_hat
+from lmm.cloning.elimination import Eliminator
 from lmm.cloning.posterior import ClonedPosterior, Priors
 from lmm.cloning.sampler import cloned_model, draw, on_user_scale
 from lmm.cloning.slices import circle_walk, walk_together
@@ -105,6 +107,38 @@ def test_slices_find_a_narrow_peak_across_the_seam():
     across = np.where(draws < 0, draws + 1.0, draws - 1.0)
     assert across.std() == pytest.approx(width, rel=0.1)
     assert abs(across.mean()) < 0.1 * width
+
+
+def test_chains_side_by_side_are_those_alone(monkeypatch):
+    model = cloned_model(fitted("pastes", reml=True).design, None)
+    clones, seeds = [1, 1, 20], [3, 4, 5]
+    rounds = []
+    evaluate = lmm.batch.system.BatchSystem.evaluate
+    monkeypatch.setattr("lmm.batch.system.BatchSystem.evaluate", lambda *a: rounds.append(len(a[1])) or evaluate(*a))
+    monkeypatch.setattr("lmm.deviance.ProfiledDeviance.evaluate", None)  # no gradient is computed
+    together = draw(model, np.array(clones), Priors(), 15, 15, [np.random.default_rng(seed) for seed in seeds])
+    assert np.mean(rounds) > 2
+    for chain, (K, seed) in enumerate(zip(clones, seeds, strict=True)):
+        alone = draw(model, K, Priors(), 15, 15, [np.random.default_rng(seed)])
+        np.testing.assert_allclose(together.theta[chain], alone.theta[0], rtol=1e-6)
+        np.testing.assert_allclose(together.beta[chain], alone.beta[0], rtol=1e-6)
+        np.testing.assert_allclose(together.sigma[chain], alone.sigma[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pastes", "sleepstudy", "penicillin"])
+def test_elimination_without_gradient(name, monkeypatch):
+    """In a batch and one by one, against the evaluation that a fit makes."""
+    deviance = cloned_model(fitted(name, reml=True).design, None).deviance
+    theta = np.random.default_rng(6).normal(size=(4, deviance.n_theta))
+    at_once = Eliminator(deviance)(theta)
+    monkeypatch.setattr("lmm.batch.system.MOST_COLUMNS", 0)
+    one_by_one = Eliminator(deviance)(theta)
+    for found in (at_once, one_by_one):
+        for i, point in enumerate(theta):
+            at, n = deviance.evaluate(point), deviance.cross.n
+            np.testing.assert_allclose(found.border[i], at.border, atol=1e-10 * at.border.max())
+            log_omega = at.value - n * (1.0 + np.log(2.0 * np.pi * at.rho2 / n))
+            assert found.log_omega[i] == pytest.approx(log_omega, rel=1e-9)
 
 
 def test_draws_on_the_user_scale():
