@@ -89,7 +89,7 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
     sizes = np.bincount(units, minlength=n_units)
     for some, H in roots_of_shares(model, units, n_units):
         f = H[:, :, p]
-        V, d, U = np.linalg.svd(H[:, :, :p], full_matrices=False)  # U has rows
+        V, d, U = _singular_values(H[:, :, :p])  # U has rows
         left = 1.0 - d**2
         bad = np.flatnonzero(left.min(axis=1) <= LEAST_INFORMATION)
         lost[some[bad]] = _in_null_space(root, left[bad], U[bad].transpose(0, 2, 1))
@@ -113,6 +113,16 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         sigma=sigma,
         lost=lost,
     )
+
+
+def _singular_values(H: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Left vectors (g, r, s), values (g, s) and right ones (g, s, p) of matrices (g, r, p), s the lesser of r and p."""
+    if H.shape[1] > 1:
+        return np.linalg.svd(H, full_matrices=False)
+    # A single row, as a unit of one row has, is its own right vector.
+    lengths = np.sqrt((H**2).sum(axis=2))
+    units = H / np.where(lengths > 0.0, lengths, 1.0)[:, :, None]
+    return np.ones((len(H), 1, 1)), lengths, units
 
 
 def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
