@@ -12,7 +12,11 @@ import pytest
 from scipy.stats import norm
 
 import lmm
+import lmm.batch.refits
 from conftest import MODELS, fit_quietly, fitted, frame
+from lmm.inference.cases import refit_groups
+from lmm.inference.drawn import GroupSamples
+from lmm.inference.estimated import estimate_values
 from lmm.inference.null_distribution import bootstrap_lrt_statistics
 from lmm.inference.resampling import Parametric, Residual, Wild, top_groups
 
@@ -226,6 +230,26 @@ def test_wild_bootstrap_keeps_the_second_moments_within_groups():
     assert ratio[0].mean() == pytest.approx(0.0, abs=0.03)
 
 
+@pytest.mark.parametrize(("name", "reml"), [("sleepstudy", True), ("pastes", True), ("lamb", False)])
+def test_models_for_a_statistic_are_searched_for_together(name, reml, monkeypatch):
+    model = fitted(name, reml=reml)
+
+    def statistic(fit):
+        assert fit.converged
+        return [fit.sigma, fit.deviance, *fit.estimates.beta]
+
+    with monkeypatch.context() as context:
+        context.setattr("lmm.batch.refits.Refitter._certified_optima", lambda *_: {})
+        one_by_one = model.bootstrap(40, rng=3, statistic=statistic)
+    searches = []
+    find_optimum = lmm.batch.refits.find_optimum
+    monkeypatch.setattr("lmm.batch.refits.find_optimum", lambda *a, **k: searches.append(1) or find_optimum(*a, **k))
+    together = model.bootstrap(40, rng=3, statistic=statistic)
+    assert len(searches) <= 2  # what a batch cannot certify
+    np.testing.assert_allclose(together.estimates, one_by_one.estimates, rtol=1e-7, atol=1e-9)
+    assert together.n_singular == one_by_one.n_singular
+
+
 def test_cases_bootstrap_of_nested_factors():
     model = fitted("pastes", reml=True)
     codes = top_groups(model, "the cases bootstrap")
@@ -234,6 +258,31 @@ def test_cases_bootstrap_of_nested_factors():
     assert found.n_failed == 0
     # The mean of a balanced sample is the mean of the batches drawn.
     assert found.estimates["Intercept"].std() == pytest.approx(found.original["batch"] ** 0.5 / 3.0, rel=0.6)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_cases_come_from_cross_products_of_the_groups(known, monkeypatch):
+    """Estimates from samples of groups without a fit of their rows, in three nested factors with slopes."""
+    data = frame("oats").assign(w=lambda d: 1.0 + np.arange(len(d)) % 3, off=lambda d: 5.0 * d["nitro"])
+    data["plot"] = np.arange(len(data)) // 2
+    options = {"sigma": 9.0} if known else {"reml": False}
+    formula = "yield ~ nitro + (nitro || Block) + (1 | Block:Variety) + (1 | plot)"
+    model = fit_quietly(formula, data, weights="w", offset="off", **options)
+    codes = top_groups(model, "the cases bootstrap")
+    samples = GroupSamples(model, codes)
+    for drawn in ([0, 1, 2, 3, 4, 5], [5, 5, 1, 0, 2, 2], [3, 1, 4]):
+        expected = refit_groups(model, codes, np.array(drawn))
+        found, singular = samples.fit(np.array(drawn))
+        assert singular == expected.optimum.on_boundary
+        scale = np.abs(estimate_values(expected)).max()
+        np.testing.assert_allclose(estimate_values(model, found), estimate_values(expected), atol=1e-6 * scale)
+        ours, theirs = samples.cross_products(np.array(drawn)), expected.deviance_function.cross
+        assert (ours.n, ours.sizes) == (theirs.n, theirs.sizes)
+        for one, other in zip(ours.with_first, theirs.with_first, strict=True):
+            np.testing.assert_array_equal([one.rows, one.columns], [other.rows, other.columns])
+    monkeypatch.setattr("lmm.inference.cases.refit_groups", None)
+    result = model.bootstrap(30, rng=1, kind="cases")
+    assert result.conf_int(method="bca").notna().all(axis=None)
 
 
 def test_cases_keep_their_own_levels():

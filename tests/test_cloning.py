@@ -10,11 +10,13 @@ import pytest
 from scipy.stats import vonmises
 
 import lmm
+import lmm.batch.system
 from conftest import fit_quietly, fitted, frame
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, r_hat
+from lmm.cloning.elimination import Eliminator
 from lmm.cloning.posterior import ClonedPosterior, Priors
 from lmm.cloning.sampler import cloned_model, draw, on_user_scale
-from lmm.cloning.slices import sample_circle
+from lmm.cloning.slices import circle_walk, walk_together
 from lmm.design import build_design
 from lmm.formula import parse_formula
 
@@ -63,11 +65,11 @@ def test_posterior_of_clones_is_that_of_stacked_copies(formula, name, groups, si
     cloned = posterior(formula, data, K, sigma=sigma)
     rng = np.random.default_rng(2)
     points = rng.uniform(-0.9, 0.9, (6, cloned.deviance.n_theta))
-    difference = [stacked.log_density(phi) - cloned.log_density(phi) for phi in points]
+    difference = stacked.log_density(points) - cloned.log_density(points)
     np.testing.assert_allclose(difference, difference[0], atol=1e-7 * max(1.0, abs(difference[0])))
     # beta and sigma given theta: the same distributions, so the same draws from the same seed.
-    beta, residual_sd = cloned.draw_rest(points[0], np.random.default_rng(5))
-    other_beta, other_sd = stacked.draw_rest(points[0], np.random.default_rng(5))
+    beta, residual_sd = cloned.draw_rest(points[:1], np.random.default_rng(5))
+    other_beta, other_sd = stacked.draw_rest(points[:1], np.random.default_rng(5))
     assert other_sd == pytest.approx(residual_sd, rel=1e-9)
     # The orthonormal columns of the stacked X are shorter by sqrt(K).
     np.testing.assert_allclose(other_beta, np.sqrt(K) * beta, rtol=1e-7, atol=1e-9)
@@ -76,16 +78,16 @@ def test_posterior_of_clones_is_that_of_stacked_copies(formula, name, groups, si
 @pytest.mark.parametrize("n_clones", [1, 10, 100])
 def test_one_measurement_a_unit_leaves_theta_at_its_prior(n_clones):
     density = posterior("y ~ 1 + (1 | g)", units(50, 1), n_clones)
-    values = [density.log_density(np.array([phi])) for phi in np.linspace(-0.99, 0.99, 25)]
+    values = density.log_density(np.linspace(-0.99, 0.99, 25)[:, None])
     np.testing.assert_allclose(values, values[0], atol=1e-6 * n_clones)
 
 
 def test_slices_draw_from_a_density_on_the_circle():
     # two circles, von Mises each, the second around the first
-    def log_density(phi):
-        return 2.0 * np.cos(np.pi * phi[0]) + 5.0 * np.cos(np.pi * (phi[1] - phi[0]))
+    def log_density(phi, _):
+        return 2.0 * np.cos(np.pi * phi[:, 0]) + 5.0 * np.cos(np.pi * (phi[:, 1] - phi[:, 0]))
 
-    draws = sample_circle(log_density, 2, 20000, 200, np.random.default_rng(3))
+    (draws,) = walk_together(log_density, [circle_walk(2, 20000, 200, np.random.default_rng(3))])
     probabilities = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
     np.testing.assert_allclose(
         np.quantile(draws[:, 0], probabilities), vonmises(2.0).ppf(probabilities) / np.pi, atol=0.03
@@ -98,12 +100,45 @@ def test_slices_draw_from_a_density_on_the_circle():
 
 def test_slices_find_a_narrow_peak_across_the_seam():
     width = 1e-3
-    draws = sample_circle(
-        lambda phi: -0.5 * float(((abs(phi[0]) - 1.0) / width) ** 2), 1, 3000, 100, np.random.default_rng(4)
+    (draws,) = walk_together(
+        lambda phi, _: -0.5 * ((np.abs(phi[:, 0]) - 1.0) / width) ** 2,
+        [circle_walk(1, 3000, 100, np.random.default_rng(4))],
     )
     across = np.where(draws < 0, draws + 1.0, draws - 1.0)
     assert across.std() == pytest.approx(width, rel=0.1)
     assert abs(across.mean()) < 0.1 * width
+
+
+def test_chains_side_by_side_are_those_alone(monkeypatch):
+    model = cloned_model(fitted("pastes", reml=True).design, None)
+    clones, seeds = [1, 1, 20], [3, 4, 5]
+    rounds = []
+    evaluate = lmm.batch.system.BatchSystem.evaluate
+    monkeypatch.setattr("lmm.batch.system.BatchSystem.evaluate", lambda *a: rounds.append(len(a[1])) or evaluate(*a))
+    monkeypatch.setattr("lmm.deviance.ProfiledDeviance.evaluate", None)  # no gradient is computed
+    together = draw(model, np.array(clones), Priors(), 15, 15, [np.random.default_rng(seed) for seed in seeds])
+    assert np.mean(rounds) > 2
+    for chain, (K, seed) in enumerate(zip(clones, seeds, strict=True)):
+        alone = draw(model, K, Priors(), 15, 15, [np.random.default_rng(seed)])
+        np.testing.assert_allclose(together.theta[chain], alone.theta[0], rtol=1e-6)
+        np.testing.assert_allclose(together.beta[chain], alone.beta[0], rtol=1e-6)
+        np.testing.assert_allclose(together.sigma[chain], alone.sigma[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pastes", "sleepstudy", "penicillin"])
+def test_elimination_without_gradient(name, monkeypatch):
+    """In a batch and one by one, against the evaluation that a fit makes."""
+    deviance = cloned_model(fitted(name, reml=True).design, None).deviance
+    theta = np.random.default_rng(6).normal(size=(4, deviance.n_theta))
+    at_once = Eliminator(deviance)(theta)
+    monkeypatch.setattr("lmm.batch.system.MOST_COLUMNS", 0)
+    one_by_one = Eliminator(deviance)(theta)
+    for found in (at_once, one_by_one):
+        for i, point in enumerate(theta):
+            at, n = deviance.evaluate(point), deviance.cross.n
+            np.testing.assert_allclose(found.border[i], at.border, atol=1e-10 * at.border.max())
+            log_omega = at.value - n * (1.0 + np.log(2.0 * np.pi * at.rho2 / n))
+            assert found.log_omega[i] == pytest.approx(log_omega, rel=1e-9)
 
 
 def test_draws_on_the_user_scale():

@@ -93,7 +93,11 @@ def refit_dense(X, V, y, keep):
 
 @pytest.mark.parametrize("by", [None, "a", "b"])
 @pytest.mark.parametrize("weights", [False, True])
-def test_one_step_is_generalised_least_squares_of_the_rows_that_are_left(by, weights):
+@pytest.mark.parametrize("cost", [0.0, np.inf])
+def test_one_step_is_generalised_least_squares_of_the_rows_that_are_left(by, weights, cost, monkeypatch):
+    # By way of what is left, and by way of the rows that leave.
+    monkeypatch.setattr("lmm.diagnostics.shares.LEAST_COST", cost)
+    monkeypatch.setattr("lmm.diagnostics.shares.COST_OF_PAIR", cost)
     fit = crossed(seed=4, weights=weights)
     influence = fit.influence(by=by)
     assert not influence.exact
@@ -117,7 +121,7 @@ def test_one_step_is_generalised_least_squares_of_the_rows_that_are_left(by, wei
 def test_one_step_in_parts_is_the_same(monkeypatch):
     fit = crossed(seed=5)
     whole = fit.influence(by="a")
-    monkeypatch.setattr("lmm.diagnostics.deletion.CHUNK", 1)
+    monkeypatch.setattr("lmm.diagnostics.shares.CHUNK", 1)
     pd.testing.assert_frame_equal(fit.influence(by="a").dfbetas, whole.dfbetas)
 
 
@@ -255,16 +259,43 @@ def test_by_must_be_a_grouping_factor(by):
         fitted("sleepstudy", reml=True).influence(by=by)
 
 
-def test_other_refusals(monkeypatch):
+def test_other_refusals():
     with pytest.raises(lmm.ArgumentError, match="exact must be True"):
         fitted("dyestuff", reml=True).influence(exact="yes")
     with pytest.raises(lmm.ModelError, match="this model has none"):
         fit_quietly("Reaction ~ 0 + (1 | Subject)", frame("sleepstudy")).influence()
-    fit = fitted("dyestuff", reml=True)
-    monkeypatch.setattr("lmm.memory.total_memory", lambda: 100.0)
-    with pytest.raises(lmm.ModelError, match=r"leaving out 5 rows in one step.*exact=True"):
-        fit.influence(by="Batch")
-    assert fit.influence(by="Batch", exact=True).notes == ()
+
+
+def test_groups_that_share_no_level_are_left_out_without_their_blocks_of_V(monkeypatch):
+    """Half of all rows in a group need no matrix of that size."""
+    fits = [fitted("pastes", reml=True), fitted("oats", reml=False), fitted("orthodont_slopes", reml=True)]
+    for fit, group in zip(fits, ["batch", "Block", "Subject"], strict=True):
+        units = next(factor.codes for factor in fit.factors if factor.group == group)
+        with monkeypatch.context() as context:
+            context.setattr("lmm.deviance.ProfiledDeviance.set_terms", None)
+            influence = fit.influence(by=group)
+        X, _, V, y = dense(fit)
+        for unit in (0, 3):
+            beta, _, _ = refit_dense(X, V, y, units != unit)
+            np.testing.assert_allclose(influence.params.iloc[unit], beta, rtol=1e-9)
+
+
+def test_large_groups_of_crossed_factors_are_left_out_without_their_blocks_of_V(monkeypatch):
+    rng = np.random.default_rng(8)
+    n = 900
+    data = pd.DataFrame({"a": rng.integers(0, 30, n), "b": rng.integers(0, 25, n), "c": rng.integers(0, 2, n)})
+    data["x"] = rng.normal(size=n)
+    data["y"] = data["x"] + rng.normal(size=30)[data["a"]] + rng.normal(size=25)[data["b"]] + rng.normal(size=n)
+    fit = fit_quietly("y ~ x + (1 | a) + (1 | b) + (1 | c)", data)
+    monkeypatch.setattr("lmm.deviance.ProfiledDeviance.set_terms", None)
+    influence = fit.influence(by="c")
+    X, _, V, y = dense(fit)
+    for unit in (0, 1):
+        beta, cov, sigma2 = refit_dense(X, V, y, data["c"].to_numpy() != unit)
+        np.testing.assert_allclose(influence.params.loc[unit], beta, rtol=1e-9)
+        assert influence.sigma[unit] == pytest.approx(np.sqrt(sigma2), rel=1e-9)
+        ratio = np.linalg.det(sigma2 * cov) / np.linalg.det(fit.cov_params())
+        assert influence.covratio[unit] == pytest.approx(ratio, rel=1e-8)
 
 
 def test_groups_in_backticks_and_nested_levels():

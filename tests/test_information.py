@@ -11,6 +11,7 @@ import lmm
 from conftest import SINGULAR, SMALL, fit_quietly, fitted, frame
 from lmm.inference.forms import fixed_products, quadratic_forms
 from lmm.inference.traces import trace_products
+from test_residuals import crossed, in_stages
 
 # R 4.2.2, dense formulas at the optimum; see "source" in the file.
 REFERENCE = json.loads((Path(__file__).parent / "reference_inference.json").read_text())["fisher"]
@@ -278,3 +279,15 @@ def test_no_two_parameters_share_a_name(group):
     assert list(fit.profile(name).conf_int().index) == [name]
     assert list(fit.influence(by=group, exact=True).variance_components) == [name, "Residual"]
     assert list(fit.random_effects) == [group]
+
+
+@pytest.mark.parametrize("fit", [lambda: in_stages(seed=7), lambda: crossed(seed=1)])
+def test_traces_are_the_same_at_once_and_some_columns_at_a_time(fit, monkeypatch):
+    fit = fit()
+    deviance, at = fit.deviance_function, fit.optimum.evaluation
+    directions = deviance.tangent_directions(at)
+    found = []
+    for share in (np.inf, 0.0):
+        monkeypatch.setattr("lmm.inference.traces.MOSTLY_CORE", share)
+        found.append(trace_products(deviance, at, directions))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)

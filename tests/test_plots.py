@@ -10,8 +10,9 @@ from scipy import stats
 
 import lmm
 from conftest import fit_quietly, fitted, frame
-from lmm.diagnostics.simulated import observed, simulated
+from lmm.diagnostics.simulated import drawn, observed, simulated
 from lmm.plots.effects import estimates_alone
+from lmm.plots.quantiles import default_count
 from lmm.plots.residuals import smooth
 from test_residuals import crossed, dense
 
@@ -67,16 +68,50 @@ def test_quantiles_of_residuals_with_a_band():
     fit = fitted("sleepstudy", reml=True)
     ax = lmm.plots.qq_residuals(fit, n_sim=100, rng=3)
     inside, outside = points(ax, 0), points(ax, 1)
-    drawn = np.concatenate([inside, outside])
+    shown = np.concatenate([inside, outside])
     normal = stats.norm.ppf((np.arange(180) + 0.5) / 180)
-    np.testing.assert_allclose(np.sort(drawn[:, 0]), normal)
-    np.testing.assert_allclose(np.sort(drawn[:, 1]), np.sort(fit.residuals("studentized")))
+    np.testing.assert_allclose(np.sort(shown[:, 0]), normal)
+    np.testing.assert_allclose(np.sort(shown[:, 1]), np.sort(fit.residuals("studentized")))
     draws = np.sort(simulated(fit, 100, np.random.default_rng(3)).residuals, axis=1)
-    lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)
+    lower, upper = np.quantile(draws, [0.025, 0.975], axis=0, method="weibull")
     values = np.sort(fit.residuals("studentized"))
     assert len(outside) == ((values < lower) | (values > upper)).sum() > 3
     band = next(c for c in ax.collections if isinstance(c, mpl.collections.PolyCollection))
     assert band.get_paths()[0].get_extents().ymax == pytest.approx(upper.max())
+
+
+def test_many_points_are_thinned_where_they_cover_each_other(monkeypatch):
+    monkeypatch.setattr("lmm.plots.quantiles.MOST_POINTS", 60)
+    monkeypatch.setattr("lmm.plots.quantiles.ENDS", 10)
+    monkeypatch.setattr("lmm.plots.distances.MOST_BARS", 30)
+    monkeypatch.setattr("lmm.plots.residuals.MOST_SMOOTHED", 60)
+    fit = fitted("sleepstudy", reml=True)
+    ax = lmm.plots.qq_residuals(fit)
+    shown = np.sort(np.concatenate([points(ax, 0), points(ax, 1)])[:, 1])
+    values = np.sort(fit.residuals("studentized"))
+    assert 40 < len(shown) <= 60
+    np.testing.assert_allclose(shown[:10], values[:10])
+    np.testing.assert_allclose(shown[-10:], values[-10:])
+    assert np.abs(shown[:, None] - values).min(axis=1).max() < 1e-12
+    cook = fit.influence().cooks_distance.to_numpy()
+    bars = lmm.plots.cooks_distance(fit).collections
+    tops = np.concatenate([[segment[1, 1] for segment in bar.get_segments()] for bar in bars])
+    assert len(tops) < 60
+    assert np.isin(np.sort(cook)[-10:], tops).all()
+    x, y = np.asarray(fit.fittedvalues), np.asarray(fit.resid)
+    line = smooth(x, y)[1]
+    monkeypatch.setattr("lmm.plots.residuals.MOST_SMOOTHED", 1000)
+    np.testing.assert_allclose(line, smooth(x, y)[1], atol=0.1 * np.std(y))
+
+
+def test_many_rows_need_fewer_simulations():
+    assert default_count(fitted("sleepstudy", reml=True)) == 200
+    assert default_count(fitted("insteval", reml=False)) == 136
+    # The extremes of 39 responses hold one more with a probability of 95 %.
+    ax = lmm.plots.qq_residuals(fitted("sleepstudy", reml=True), n_sim=39, rng=1)
+    draws = np.sort(simulated(fitted("sleepstudy", reml=True), 39, np.random.default_rng(1)).residuals, axis=1)
+    band = next(c for c in ax.collections if isinstance(c, mpl.collections.PolyCollection))
+    assert band.get_paths()[0].get_extents().ymin == pytest.approx(draws.min())
 
 
 def test_no_band_on_request():
@@ -90,8 +125,8 @@ def test_quantiles_of_random_effects_by_term():
     axes = lmm.plots.qq_random_effects(fit)
     assert [ax.get_title() for ax in axes] == ["tree: Intercept", "tree: time", "tree: I(time^2)"]
     ax = lmm.plots.qq_random_effects(fit, effect="time")
-    drawn = np.sort(np.concatenate([points(ax, 0), points(ax, 1)])[:, 1])
-    np.testing.assert_allclose(drawn, np.sort(observed(fit).modes[0][0, :, 1]))
+    shown = np.sort(np.concatenate([points(ax, 0), points(ax, 1)])[:, 1])
+    np.testing.assert_allclose(shown, np.sort(observed(fit).modes[0][0, :, 1]))
     own = plt.figure().subplots()
     assert lmm.plots.qq_random_effects(fit, "tree", "time", ax=own) is own
     assert len(lmm.plots.qq_random_effects(fitted("penicillin", reml=True))) == 2
@@ -103,14 +138,15 @@ def test_an_effect_that_does_not_vary_is_said_so():
 
 
 @pytest.mark.parametrize("weights", [False, True])
-def test_simulated_responses_are_fitted_at_the_same_ratios(weights):
+def test_simulated_responses_are_fitted_at_the_same_ratios(weights, monkeypatch):
     fit = crossed(seed=2, weights=weights)
     X, Z, V, _ = dense(fit)
-    y = fit.simulate(3, rng=5)
+    monkeypatch.setattr("lmm.diagnostics.simulated.BATCH", 2)
     found = simulated(fit, 3, np.random.default_rng(5))
+    w = np.ones(fit.nobs) if fit.design.weights is None else fit.design.weights
+    y = np.concatenate(list(drawn(fit, 3, np.random.default_rng(5))), axis=1).T / np.sqrt(w)
     inverse = np.linalg.inv(V)
     P = inverse - inverse @ X @ np.linalg.solve(X.T @ inverse @ X, X.T @ inverse)
-    w = np.ones(fit.nobs) if fit.design.weights is None else fit.design.weights
     for r in range(3):
         sigma = np.sqrt(y[r] @ P @ y[r] / (fit.nobs - 2))
         e = P @ y[r] / (w * sigma)  # W^-1 V^-1 (y - X beta), the residual at the predicted random effects
@@ -131,6 +167,16 @@ def test_observed_are_the_residuals_of_the_fit():
     ):
         np.testing.assert_allclose(observed(fit).residuals[0], fit.residuals("studentized"), atol=1e-9)
         assert simulated(fit, 4, np.random.default_rng(1)).residuals.shape == (4, fit.nobs)
+
+
+def test_drawn_responses_have_the_covariance_of_the_model():
+    fit = crossed(seed=2, weights=True)
+    _, _, V, _ = dense(fit)
+    root = np.sqrt(fit.design.weights)
+    draws = np.concatenate(list(drawn(fit, 40_000, np.random.default_rng(2))), axis=1) / root[:, None]
+    found = np.cov(draws)
+    scale = np.sqrt(np.diagonal(V))
+    np.testing.assert_allclose(found / np.outer(scale, scale), V / np.outer(scale, scale), atol=0.03)
 
 
 def test_more_simulations_than_rows():

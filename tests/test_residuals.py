@@ -28,6 +28,18 @@ def crossed(*, seed, weights=False):
     return lmm.fit("y ~ x + (x | a) + (1 | b)", data, weights="w")
 
 
+def in_stages(*, seed):
+    """Three nested factors and a crossed one, with slopes, of which many levels of the tail are eliminated sparsely."""
+    rng = np.random.default_rng(seed)
+    inner = rng.permutation(np.repeat(np.arange(300), 2))
+    data = pd.DataFrame({"inner": inner, "middle": inner // 3, "outer": inner // 30, "b": rng.integers(0, 4, 600)})
+    data["x"] = rng.choice([-1.0, 0.0, 1.0], 600)
+    middle = 2.0 * rng.normal(size=(2, 100))[:, inner // 3]
+    data["y"] = middle[0] + data["x"] * (1 + middle[1]) + rng.normal(size=300)[inner]
+    data["y"] += rng.normal(size=4)[data["b"]] + 2.0 * rng.normal(size=10)[inner // 30] + rng.normal(size=600)
+    return lmm.fit("y ~ x + (1 | inner) + (x || middle) + (1 | outer) + (1 | b)", data)
+
+
 def dense(fit):
     """X, Z, W^-1 + Z Sigma Z' relative to sigma^2, and the response less its offset."""
     Z = (fit.Z @ fit.Lambda).toarray()
@@ -66,6 +78,7 @@ def test_leverage_cook_and_residuals_are_those_of_lme4(name):
         lambda: fitted("pastes", reml=True),
         lambda: fitted("oats", reml=False),
         lambda: fitted("machines", reml=True),
+        lambda: in_stages(seed=7),
     ],
 )
 def test_leverage_and_decorrelated_residuals_are_the_dense_formulas(fit):
@@ -80,6 +93,17 @@ def test_leverage_and_decorrelated_residuals_are_the_dense_formulas(fit):
     np.testing.assert_allclose(fit.residuals("marginal"), marginal, rtol=1e-10, atol=1e-10)
     whitened = np.linalg.solve(np.linalg.cholesky(V), marginal) / fit.sigma
     np.testing.assert_allclose(fit.residuals("cholesky"), whitened, atol=1e-8)
+
+
+def test_leverage_solves_no_system(monkeypatch):
+    fit = in_stages(seed=8)
+    assert fit.structure().n_stages > 0
+    expected = np.diagonal(sum(dense_hat(fit)))
+    for name in ("solve", "quadratic_forms"):
+        monkeypatch.setattr(f"lmm.tailfactor.TailFactor.{name}", None)
+    np.testing.assert_allclose(leverage(fit).total, expected, atol=1e-9)
+    monkeypatch.setattr("lmm.conditional.PAIRS_AT_A_TIME", 1)
+    np.testing.assert_allclose(leverage(fit).total, expected, atol=1e-9)
 
 
 def test_decorrelated_residuals_need_no_more_rows_at_a_time(monkeypatch):

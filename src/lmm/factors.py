@@ -63,6 +63,12 @@ class GroupingFactor:
         """Number of levels J."""
         return len(self.levels)
 
+    def is_nested_in(self, groups: IntArray) -> bool:
+        """Whether the rows of each level belong to a single group, for groups (n,) numbered from 0."""
+        group_of = np.empty(self.n_levels, dtype=np.intp)
+        group_of[self.codes] = groups
+        return np.array_equal(group_of[self.codes], groups)
+
     @property
     def block(self) -> RawBlock:
         """The factor as the core takes it."""

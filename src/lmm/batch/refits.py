@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.batch.responses import Responses, projector
-from lmm.batch.search import find_optima
-from lmm.batch.system import BatchSystem, batch_system, cost_of_one
+from lmm.batch.search import BatchOptimum, find_optima
+from lmm.batch.system import BatchSystem, Statistics, batch_system, cost_of_one
 from lmm.deviance import ProfiledDeviance
 from lmm.errors import ModelError
 from lmm.estimates import estimates
 from lmm.linalg import FloatArray, IntArray
-from lmm.optimize import Optimum, find_optimum
+from lmm.optimize import Optimum, find_optimum, minimize
 from lmm.standardize import Basis
 
 if TYPE_CHECKING:
@@ -131,12 +131,21 @@ class Refitter:
     def models(self, Y: FloatArray) -> Iterator[FittedModel | str]:
         """Fitted models of responses, shape (n, B), one a column, offset included; or why there is none."""
         for where, responses in self._projected(Y):
+            optima = self._certified_optima(responses)
             for i, column in enumerate(where):
                 if responses.scale[i] == 0.0:
                     yield EXACT_FIT
                     continue
-                model = self._fit_one(responses, i, Y[:, column])
+                model = self._fit_one(responses, i, Y[:, column], optima.get(i))
                 yield model if isinstance(model, str) or model.converged else NOT_CERTIFIED
+
+    def _certified_optima(self, responses: Responses) -> dict[int, FloatArray]:
+        """Optima theta of the responses that a batch can certify, by their positions."""
+        good = np.flatnonzero(responses.scale > 0.0)
+        if self.system is None or not len(good):
+            return {}
+        best = self._find_optima(self.system, responses.take(good))[1]
+        return dict(zip(good[best.certified].tolist(), best.theta[best.certified], strict=True))
 
     def _projected(self, Y: FloatArray) -> Iterator[tuple[IntArray, Responses]]:
         """Cross-products of some responses at a time, with the columns that they stand in."""
@@ -147,11 +156,16 @@ class Refitter:
             some = np.ascontiguousarray(Y[:, where])
             yield where, self.projector.project(some if offset is None else some - offset[:, None])
 
+    def _find_optima(self, system: BatchSystem, responses: Responses) -> tuple[Statistics, BatchOptimum]:
+        """What the deviance needs to know of the responses, and its optima."""
+        known = self.model.known_sigma
+        y = system.statistics(responses, None if known is None else known / responses.scale)
+        return y, find_optima(system, y, self.start, self.model.control)
+
     def _batch(self, system: BatchSystem, responses: Responses) -> Refits:
         """Fit responses at once."""
         known = self.model.known_sigma
-        y = system.statistics(responses, None if known is None else known / responses.scale)
-        best = find_optima(system, y, self.start, self.model.control)
+        y, best = self._find_optima(system, responses)
         failures = {}
         for i in np.flatnonzero(~best.certified):
             optimum = self._search_one(responses, int(i))[1]
@@ -205,14 +219,18 @@ class Refitter:
                 own[i] = one.sigma**2 * T @ T.T
         return found
 
-    def _search_one(self, responses: Responses, i: int) -> tuple[ProfiledDeviance, Optimum | str]:
-        """Deviance of one response and its optimum, or why there is none."""
+    def _search_one(
+        self, responses: Responses, i: int, theta: FloatArray | None = None
+    ) -> tuple[ProfiledDeviance, Optimum | str]:
+        """Deviance of one response and its optimum, which is searched for unless it is known; or why there is none."""
         known, scale = self.model.known_sigma, float(responses.scale[i])
         deviance = self.model.deviance_function.with_response(
             responses.first[:, :, i], responses.tail[:, i], sigma=None if known is None else known / scale
         )
         shift = self._basis(responses, i).criterion_shift(deviance.nu, reml=deviance.reml)
         try:
+            if theta is not None:
+                return deviance, minimize(deviance, theta, self.model.control, shift=shift)
             return deviance, find_optimum(deviance, self.start, self.model.control, shift=shift)
         except ModelError as error:
             return deviance, str(error)
@@ -223,9 +241,9 @@ class Refitter:
         beta_0 = basis.R_inverse @ responses.coefficients[:, i]
         return replace(basis, beta_0=beta_0, scale=float(responses.scale[i]))
 
-    def _fit_one(self, responses: Responses, i: int, y: FloatArray) -> FittedModel | str:
-        """The model of one response, or why there is none."""
-        deviance, optimum = self._search_one(responses, i)
+    def _fit_one(self, responses: Responses, i: int, y: FloatArray, theta: FloatArray | None) -> FittedModel | str:
+        """The model of one response, whose optimum may be known, or why there is none."""
+        deviance, optimum = self._search_one(responses, i, theta)
         if isinstance(optimum, str):
             return optimum
         model = self.model

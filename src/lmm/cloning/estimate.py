@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from lmm.arguments import Seed, positive_number, random_generator, whole_number
 from lmm.cloning.posterior import Priors
 from lmm.cloning.result import DataCloning
-from lmm.cloning.sampler import Draws, cloned_model, draw, on_user_scale
+from lmm.cloning.sampler import cloned_model, draw, on_user_scale
 from lmm.design import Design, build_design
 from lmm.errors import ArgumentError
 from lmm.formula import parse_formula
-from lmm.linalg import FloatArray
 from lmm.model import FittedModel
 
 
@@ -77,7 +77,8 @@ def data_cloning(
     The copies' random effects and the fixed effects are integrated out exactly: the likelihood of K copies is the K-th
     power of one. Only the relative covariance factors are sampled, by slices along each of their entries (Neal 2003);
     the residual variance and the fixed effects are then drawn from their inverse gamma and normal distributions. A draw
-    costs some five evaluations of the deviance for each entry, whatever the number of clones.
+    costs some five evaluations of the deviance for each entry, whatever the number of clones; small models are
+    evaluated for all chains at once.
 
     References
     ----------
@@ -111,13 +112,10 @@ def data_cloning(
     )
     laid_out = cloned_model(design, known)
     generators = generator.spawn(len(clones) * n_chains)
-    found: dict[int, FloatArray] = {}
-    draws: Draws
-    for i, K in enumerate(clones):
-        own = generators[i * n_chains : (i + 1) * n_chains]
-        draws = draw(laid_out, K, priors or Priors(), kept, dropped, own)
-        found[K] = on_user_scale(laid_out, draws)
-    return DataCloning(design.formula.text, clones, found, laid_out.names, dropped, laid_out, draws)
+    together = draw(laid_out, np.repeat(clones, n_chains), priors or Priors(), kept, dropped, generators)
+    by_clones = [together.of(slice(i * n_chains, (i + 1) * n_chains)) for i in range(len(clones))]
+    found = {K: on_user_scale(laid_out, draws) for K, draws in zip(clones, by_clones, strict=True)}
+    return DataCloning(design.formula.text, clones, found, laid_out.names, dropped, laid_out, by_clones[-1])
 
 
 def _design(

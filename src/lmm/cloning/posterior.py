@@ -21,9 +21,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from lmm.arguments import positive_number
-from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.cloning.elimination import Eliminated, Eliminator
+from lmm.deviance import ProfiledDeviance
 from lmm.errors import ArgumentError
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 
 # Relative standard deviations beyond this have no prior mass: rounding errors drown the residuals there.
 LARGEST = 1e4
@@ -58,56 +59,62 @@ class Priors:
                 raise ArgumentError(f"{name} must be a number, 0 or above; got {value!r}")
 
 
-@dataclass(frozen=True)
 class ClonedPosterior:
     """
-    Posterior given K copies of the data, in the standardised basis.
+    Posterior given copies of the data, in the standardised basis.
 
-    Attributes
+    Parameters
     ----------
     deviance : ProfiledDeviance
         Of one copy, not restricted.
-    n_clones : int
+    n_clones : int or array_like (chains,)
+        Number of copies K, for each of several chains.
     priors : Priors
         The scale of the inverse gamma in squared standardised units.
     """
 
-    deviance: ProfiledDeviance
-    n_clones: int
-    priors: Priors
+    def __init__(self, deviance: ProfiledDeviance, n_clones: int | IntArray, priors: Priors) -> None:
+        self.deviance = deviance
+        self.n_clones = np.atleast_1d(n_clones)
+        self.priors = priors
+        self._eliminate = Eliminator(deviance)
 
     def theta(self, phi: FloatArray) -> FloatArray:
-        """Parameters at angles phi, shape (m,)."""
-        return self.priors.relative_sd * np.tan(0.5 * np.pi * phi)
+        """Parameters at angles phi, shape (..., m)."""
+        return np.asarray(self.priors.relative_sd * np.tan(0.5 * np.pi * phi))
 
-    def log_density(self, phi: FloatArray) -> float:
-        """Log density of the angles, shape (m,), up to a constant."""
+    def log_density(self, phi: FloatArray, chain: IntArray | int = 0) -> FloatArray:
+        """Log density, shape (B,), of angles (B, m) of chains (B,), up to a constant for each chain."""
         theta = self.theta(phi)
-        if np.abs(theta).max() > LARGEST:
-            return -np.inf
-        at = self.deviance.evaluate(theta)
-        n, p, K = self.deviance.cross.n, self.deviance.cross.p, self.n_clones
-        half_log_C = float(np.log(np.diagonal(at.border)[:p]).sum())
-        if self.deviance.sigma is not None:
-            return -0.5 * K * at.value - half_log_C
-        log_omega = at.value - n * (1.0 + float(np.log(2.0 * np.pi * at.rho2 / n)))
-        shape, scale = self._sigma_posterior(at)
-        return -0.5 * K * log_omega - half_log_C - shape * float(np.log(scale))
+        found = np.full(len(theta), -np.inf)
+        inside = np.abs(theta).max(axis=1) <= LARGEST
+        if inside.any():
+            at = self._eliminate(theta[inside])
+            K = np.broadcast_to(self.n_clones[chain], len(theta))[inside]
+            found[inside] = -0.5 * K * at.log_omega - at.half_log_C
+            if self.deviance.sigma is not None:
+                found[inside] -= 0.5 * K * at.rho2 / self.deviance.sigma**2
+            else:
+                shape, scale = self._sigma_posterior(at, K)
+                found[inside] -= shape * np.log(scale)
+        return found
 
-    def draw_rest(self, phi: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
-        """Draw beta, shape (p,), and sigma given the angles."""
-        at = self.deviance.evaluate(self.theta(phi))
+    def draw_rest(self, phi: FloatArray, rng: np.random.Generator, chain: int = 0) -> tuple[FloatArray, FloatArray]:
+        """Draw beta, shape (n, p), and sigma (n,) given the angles (n, m) of a chain."""
+        at, K = self._eliminate(self.theta(phi)), self.n_clones[chain]
         p = self.deviance.cross.p
-        sigma = self.deviance.sigma
-        if sigma is None:
-            shape, scale = self._sigma_posterior(at)
-            sigma = float(np.sqrt(scale / rng.standard_gamma(shape)))
-        if p == 0:
-            return np.zeros(0), sigma
-        noise: FloatArray = lapack.dtrtrs(at.border[:p, :p], rng.standard_normal(p), lower=1, trans=1)[0]
-        return at.beta + sigma / np.sqrt(self.n_clones) * noise, sigma
+        beta, sigma = np.empty((len(phi), p)), np.empty(len(phi))
+        shape, scale = self._sigma_posterior(at, np.full(len(phi), K))
+        for i, border in enumerate(at.border):
+            known = self.deviance.sigma
+            sigma[i] = np.sqrt(scale[i] / rng.standard_gamma(shape[i])) if known is None else known
+            if p:
+                mean_and_noise = np.column_stack([border[p, :p], rng.standard_normal(p)])
+                solved = lapack.dtrtrs(border[:p, :p], mean_and_noise, lower=1, trans=1)[0]
+                beta[i] = solved[:, 0] + sigma[i] / np.sqrt(K) * solved[:, 1]
+        return beta, sigma
 
-    def _sigma_posterior(self, at: Evaluation) -> tuple[float, float]:
-        """Shape and scale of the inverse gamma of sigma^2 given theta."""
-        n, p, K = self.deviance.cross.n, self.deviance.cross.p, self.n_clones
-        return self.priors.shape + 0.5 * (n * K - p), self.priors.scale + 0.5 * K * at.rho2
+    def _sigma_posterior(self, at: Eliminated, K: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Shapes and scales, (B,) each, of the inverse gammas of sigma^2 given theta."""
+        n, p = self.deviance.cross.n, self.deviance.cross.p
+        return np.asarray(self.priors.shape + 0.5 * (n * K - p)), self.priors.scale + 0.5 * K * at.rho2

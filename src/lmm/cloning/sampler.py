@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lmm.cloning.posterior import ClonedPosterior, Priors
-from lmm.cloning.slices import sample_circle
+from lmm.cloning.slices import circle_walk, walk_together
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.factors import GroupingFactor
 from lmm.fitting import standardized_deviance
 from lmm.inference.parameters import VarianceParameter, variance_parameters
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 from lmm.standardize import Basis
 
 
@@ -61,6 +61,10 @@ class Draws:
     beta: FloatArray
     sigma: FloatArray
 
+    def of(self, chains: slice) -> Draws:
+        """Draws of some of the chains."""
+        return Draws(self.theta[chains], self.beta[chains], self.sigma[chains])
+
 
 def cloned_model(design: Design, sigma: float | None) -> ClonedModel:
     """Lay out a design for data cloning."""
@@ -70,23 +74,21 @@ def cloned_model(design: Design, sigma: float | None) -> ClonedModel:
 
 def draw(
     model: ClonedModel,
-    n_clones: int,
+    n_clones: int | IntArray,
     priors: Priors,
     n_iter: int,
     n_warmup: int,
     rngs: Sequence[np.random.Generator],
 ) -> Draws:
-    """Sample the posterior given K copies of the data, one chain from each generator."""
+    """Sample the posterior given copies of the data: a chain from each generator, each with its number of copies."""
     unit = model.basis.scale**2
-    posterior = ClonedPosterior(model.deviance, n_clones, replace(priors, scale=priors.scale / unit))
-    m, p, chains = model.deviance.n_theta, model.deviance.cross.p, len(rngs)
-    theta, beta, sigma = np.empty((chains, n_iter, m)), np.empty((chains, n_iter, p)), np.empty((chains, n_iter))
-    for c, rng in enumerate(rngs):
-        angles = sample_circle(posterior.log_density, m, n_iter, n_warmup, rng)
-        for i, phi in enumerate(angles):
-            theta[c, i] = posterior.theta(phi)
-            beta[c, i], sigma[c, i] = posterior.draw_rest(phi, rng)
-    return Draws(theta, beta, sigma)
+    copies = np.broadcast_to(n_clones, len(rngs))
+    posterior = ClonedPosterior(model.deviance, copies, replace(priors, scale=priors.scale / unit))
+    walks = [circle_walk(model.deviance.n_theta, n_iter, n_warmup, rng) for rng in rngs]
+    angles = walk_together(posterior.log_density, walks)
+    rest = [posterior.draw_rest(phi, rng, chain) for chain, (phi, rng) in enumerate(zip(angles, rngs, strict=True))]
+    beta, sigma = (np.array(part) for part in zip(*rest, strict=True))
+    return Draws(posterior.theta(np.array(angles)), beta, sigma)
 
 
 def on_user_scale(model: ClonedModel, draws: Draws) -> FloatArray:

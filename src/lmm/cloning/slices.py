@@ -11,11 +11,11 @@ Neal, R. M. (2003). Slice sampling. Annals of Statistics 31, 705-767.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 
 # Length of the circle.
 WHOLE = 2.0
@@ -27,34 +27,60 @@ MEMORY = 0.1
 NARROWEST = 1e-13
 
 
-def sample_circle(
-    log_density: Callable[[FloatArray], float], m: int, n_iter: int, n_warmup: int, rng: np.random.Generator
-) -> FloatArray:
+# What a walk does: it asks for the log density at points (m,), and ends with its draws (n_iter, m).
+Walk = Generator[FloatArray, float, FloatArray]
+
+
+def walk_together(log_density: Callable[[FloatArray, IntArray], FloatArray], walks: Sequence[Walk]) -> list[FloatArray]:
+    """
+    Let walks go on side by side, so that densities are computed for all of them at once.
+
+    Parameters
+    ----------
+    log_density : callable
+        Log densities, shape (B,), of points (B, m) of as many walks, whose numbers (B,) are the second argument; up to
+        a constant for each walk, and -inf where there is none.
+    walks : sequence of Walk
+
+    Returns
+    -------
+    list of ndarray (n_iter, m)
+        What each walk would have drawn by itself.
+    """
+    asked = {i: next(walk) for i, walk in enumerate(walks)}
+    draws: dict[int, FloatArray] = {}
+    while asked:
+        running = np.array(list(asked))
+        values = log_density(np.array(list(asked.values())), running)
+        for i, value in zip(running.tolist(), values.tolist(), strict=True):
+            try:
+                asked[i] = walks[i].send(value)
+            except StopIteration as end:
+                draws[i] = end.value
+                del asked[i]
+    return [draws[i] for i in range(len(walks))]
+
+
+def circle_walk(m: int, n_iter: int, n_warmup: int, rng: np.random.Generator) -> Walk:
     """
     Draw from a density on a product of m circles [-1, 1).
 
     Parameters
     ----------
-    log_density : callable
-        Log density at a point of shape (m,), up to a constant; -inf where there is none.
     m, n_iter, n_warmup : int
         Coordinates, draws, and draws before them that set the brackets and are thrown away.
     rng : Generator
-
-    Returns
-    -------
-    ndarray (n_iter, m)
     """
-    point = rng.uniform(-1.0, 1.0, m)
-    while not np.isfinite(log_density(point)):
+    value = -np.inf
+    while not np.isfinite(value):
         point = rng.uniform(-1.0, 1.0, m)
-    value = log_density(point)
+        value = yield point
     moves, widths = np.full(m, WHOLE), np.full(m, WHOLE)
     draws = np.empty((n_iter, m))
     for i in range(-n_warmup, n_iter):
         for c in range(m):
             before = point[c]
-            point, value = _update(log_density, point, value, c, widths[c], rng)
+            point, value = yield from _update(point, value, c, widths[c], rng)
             if i < 0:
                 moves[c] += MEMORY * (abs(_wrapped(point[c] - before)) - moves[c])
                 widths[c] = WHOLE / 2.0 ** max(0.0, np.floor(np.log2(WHOLE / (REACH * moves[c]))))
@@ -64,26 +90,21 @@ def sample_circle(
 
 
 def _update(
-    log_density: Callable[[FloatArray], float],
-    point: FloatArray,
-    value: float,
-    c: int,
-    width: float,
-    rng: np.random.Generator,
-) -> tuple[FloatArray, float]:
+    point: FloatArray, value: float, c: int, width: float, rng: np.random.Generator
+) -> Generator[FloatArray, float, tuple[FloatArray, float]]:
     """New point and its log density after an update of coordinate c."""
 
-    def at(x: float) -> tuple[FloatArray, float]:
-        moved = point.copy()
-        moved[c] = _wrapped(x)
-        return moved, log_density(moved)
+    def moved(x: float) -> FloatArray:
+        other = point.copy()
+        other[c] = _wrapped(x)
+        return other
 
     level = value - rng.standard_exponential()
     low = point[c] - width * rng.random()
     high = low + width
-    while high - low < WHOLE and at(low)[1] > level:
+    while high - low < WHOLE and (yield moved(low)) > level:
         low -= width
-    while high - low < WHOLE and at(high)[1] > level:
+    while high - low < WHOLE and (yield moved(high)) > level:
         high += width
     if high - low >= WHOLE:
         # Where the arc is the whole circle, its ends must not tell where it was laid out from.
@@ -91,9 +112,10 @@ def _update(
         high = low + WHOLE
     while high - low > NARROWEST:
         x = low + (high - low) * rng.random()
-        moved, new = at(x)
+        candidate = moved(x)
+        new = yield candidate
         if new > level:
-            return moved, new
+            return candidate, new
         if x < point[c]:
             low = x
         else:

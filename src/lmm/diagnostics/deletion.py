@@ -1,41 +1,34 @@
 """
 What becomes of the estimates when units of rows are left out: arrays, no labels.
 
-With the variance ratios theta as they are (one step), leaving out the rows U is the same as giving each of them a mean
-of its own. Relative to sigma^2, with M = I - Z_U G Z_U' the block of V^-1, A = (X - Z G Z'X)_U, the conditional
-residuals e of U, C = X'V^-1 X = L L', M = N N', B = L^-1 A' N^-T, f = N^-1 e and K = I - B B',
+With the variance ratios theta as they are (one step), the share D of the unit in the system of the fixed effects (see
+`lmm.diagnostics.shares`), with d for its last column and K = I - D for fixed effects only, gives
 
-    C without U = L K L',    beta without U = beta - L^-T K^-1 B f,
-    rho^2 without U = rho^2 - f'f - (B f)' K^-1 (B f),
+    C without the unit = L K L',    beta without the unit = beta - rho L^-T K^-1 d,
+    rho^2 without the unit = rho^2 (1 - D_yy - d' K^-1 d),
 
-all of it from the singular values d of B: K has the eigenvalues 1 - d^2, and is singular where X loses rank with U.
-Exact deletion takes the cross-products of U from those of the fit and searches
-for the optimum again, from theta-hat.
-
-References
-----------
-Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models. Technometrics 34,
-38-45.
+where X'V^-1 X = C = L L', all of it from the singular values of a root of D: K is singular where X loses rank with the
+unit. Exact deletion takes the cross-products of the unit from those of the fit and searches for the optimum again, from
+theta-hat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.crossproducts import CrossProducts, cross_products
 from lmm.deviance import ProfiledDeviance
-from lmm.diagnostics.leverage import reduce_fixed
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import standard_rows
+from lmm.diagnostics.shares import cross_products_without, roots_of_shares
 from lmm.errors import ModelError
 from lmm.estimates import estimates
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import BoolArray, FloatArray, IntArray
-from lmm.memory import require_memory
+from lmm.members import Members
 from lmm.optimize import find_optimum
 
 if TYPE_CHECKING:
@@ -43,13 +36,8 @@ if TYPE_CHECKING:
 
 # Share of the information on some coefficient below which a unit is said to carry all of it.
 LEAST_INFORMATION = 1e-9
-# Below this a pivot of a block of V^-1, whose entries are near 1, has lost too many digits.
-LEAST_PIVOT = 1e-11
 # Share of the largest entry below which an entry of a null vector is rounding error.
 NULL_ENTRY = 1e-6
-# Numbers held at a time, and square matrices of the size of a unit that exist at once.
-CHUNK = 4_000_000
-COPIES = 5
 
 
 @dataclass(frozen=True)
@@ -89,48 +77,28 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
     units : ndarray (n,)
         Unit of each row, 0 .. n_units - 1; every unit has rows.
     n_units : int
-
-    Raises
-    ------
-    ModelError
-        When a unit has so many rows that the matrices of that size do not fit into memory.
     """
-    largest = float(np.bincount(units).max())
-    require_memory(
-        8.0 * COPIES * largest**2,
-        f"leaving out {largest:.0f} rows in one step",
-        "influence(..., exact=True) works on cross-products, whatever the number of rows",
-    )
     deviance, at, basis = model.deviance_function, model.optimum.evaluation, model.basis
     p = deviance.cross.p
-    rows = standard_rows(model)
-    e = root_weights(model) * model.resid.to_numpy() / basis.scale
     L_inverse: FloatArray = lapack.dtrtri(at.border[:p, :p], lower=1)[0]
     root = basis.R_inverse @ L_inverse.T  # user's coefficients from those in which C is the identity
+    whole = (root**2).sum(axis=1)
     change, se = np.full((n_units, p), np.nan), np.full((n_units, p), np.nan)
-    rho2, log_det_K = np.full(n_units, np.nan), np.full(n_units, np.nan)
+    rho2, det_K = np.full(n_units, np.nan), np.full(n_units, np.nan)
     lost = np.zeros((n_units, p), dtype=bool)
     sizes = np.bincount(units, minlength=n_units)
-    whole = (root**2).sum(axis=1)
-    for some, members in _sets(units, sizes, width=p + int(at.b_T.shape[1])):
-        size = members.shape[1]
-        chosen = rows.take(members.ravel())
-        within, shift = deviance.set_terms(at, chosen.effects, size)
-        A = reduce_fixed(at, chosen.X.T - shift).reshape(p, -1, size)
-        half = np.concatenate([A.transpose(1, 2, 0), e[members][:, :, None]], axis=2)
-        half = np.linalg.solve(_root(np.eye(size) - within), half)
-        f = half[:, :, p]
-        V, d, U = np.linalg.svd(half[:, :, :p], full_matrices=False)  # of B', so that U has rows
+    for some, H in roots_of_shares(model, units, n_units):
+        f = H[:, :, p]
+        V, d, U = _singular_values(H[:, :, :p])  # U has rows
         left = 1.0 - d**2
-        bad = left.min(axis=1) <= LEAST_INFORMATION
+        bad = np.flatnonzero(left.min(axis=1) <= LEAST_INFORMATION)
         lost[some[bad]] = _in_null_space(root, left[bad], U[bad].transpose(0, 2, 1))
-        if model.nobs - size <= p:  # as many coefficients as rows: nothing is left to estimate sigma from
-            lost[some], bad = True, np.ones(len(some), dtype=bool)
-        left = np.where(bad[:, None], np.nan, left)
+        lost[some[model.nobs - sizes[some] <= p]] = True  # no more rows than coefficients: nothing left for sigma
+        left[np.flatnonzero(lost[some].any(axis=1))] = np.nan
         turned = np.einsum("gsj,gs->gj", V, f)
-        change[some] = -np.einsum("gji,gj->gi", U, turned * d / left)
-        rho2[some] = at.rho2 - (f**2).sum(axis=1) - (turned**2 * d**2 / left).sum(axis=1)
-        log_det_K[some] = np.log(left).sum(axis=1)
+        change[some] = -np.sqrt(at.rho2) * np.einsum("gji,gj->gi", U, turned * d / left)
+        rho2[some] = at.rho2 * (1.0 - (f**2).sum(axis=1) - (turned**2 * d**2 / left).sum(axis=1))
+        det_K[some] = left.prod(axis=1)
         more = np.einsum("ai,gji->gaj", root, U) ** 2 * (d**2 / left)[:, None, :]
         se[some] = np.sqrt(whole + more.sum(axis=2))
     if model.known_sigma is None:
@@ -141,36 +109,20 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         params=model.estimates.beta + basis.scale * change @ root.T,
         se=sigma[:, None] * se,
         distance=(change**2).sum(axis=1) * (basis.scale / model.sigma) ** 2,
-        covratio=(sigma / model.sigma) ** (2 * p) * np.exp(-log_det_K),
+        covratio=(sigma / model.sigma) ** (2 * p) / det_K,
         sigma=sigma,
         lost=lost,
     )
 
 
-def _sets(units: IntArray, sizes: IntArray, width: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Units of equal size, as many at a time as memory bears: their numbers (g,), and their rows (g, size)."""
-    order = np.argsort(units, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    for size in np.unique(sizes):
-        alike = np.flatnonzero(sizes == size)
-        step = max(1, CHUNK // int(size * (size + width)))
-        for first in range(0, len(alike), step):
-            some = alike[first : first + step]
-            yield some, order[starts[some][:, None] + np.arange(size)]
-
-
-def _root(M: FloatArray) -> FloatArray:
-    """Cholesky factors of the blocks of V^-1, shape (g, s, s), as long as they are more than rounding errors."""
-    try:
-        root = np.asarray(np.linalg.cholesky(M), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        root = np.zeros_like(M)
-    if np.einsum("gss->gs", root).min() ** 2 < LEAST_PIVOT:
-        raise ModelError(
-            "the random effects are so much larger than the residuals that leaving units out in one step drowns in "
-            "rounding errors; influence(..., exact=True) keeps more digits"
-        )
-    return root
+def _singular_values(H: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Left vectors (g, r, s), values (g, s) and right ones (g, s, p) of matrices (g, r, p), s the lesser of r and p."""
+    if H.shape[1] > 1:
+        return np.linalg.svd(H, full_matrices=False)
+    # A single row, as a unit of one row has, is its own right vector.
+    lengths = np.sqrt((H**2).sum(axis=2))
+    units = H / np.where(lengths > 0.0, lengths, 1.0)[:, :, None]
+    return np.ones((len(H), 1, 1)), lengths, units
 
 
 def _in_null_space(root: FloatArray, values: FloatArray, vectors: FloatArray) -> BoolArray:
@@ -213,7 +165,7 @@ def exact(
     rows = standard_rows(model)
     parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
     p = deviance.cross.p
-    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units, minlength=n_units))[:-1])
+    members = Members(units, n_units)
     result = Deletion(
         params=np.full((n_units, p), np.nan),
         se=np.full((n_units, p), np.nan),
@@ -226,7 +178,7 @@ def exact(
     failed: dict[int, str] = {}
     root = np.linalg.cholesky(full.cov_beta)
     for unit in range(n_units):
-        rest = _without(deviance.cross, rows.blocks[deviance.cross.order[0]].codes, rows.take(members[unit]))
+        rest = cross_products_without(deviance.cross, rows, members.of(unit))
         values, vectors = np.linalg.eigh(rest.A_BB[:p, :p])
         if values[0] <= LEAST_INFORMATION:
             result.lost[unit] = _in_null_space(basis.R_inverse, values[None], vectors[None])[0]
@@ -252,19 +204,6 @@ def exact(
         result.covratio[unit] = np.exp(np.linalg.slogdet(found.cov_beta)[1] - np.linalg.slogdet(full.cov_beta)[1])
         result.sigma[unit] = found.sigma
     return result, variances, failed
-
-
-def _without(cross: CrossProducts, codes: IntArray, gone: StandardRows) -> CrossProducts:
-    """
-    Cross-products without some rows.
-
-    Levels of the first block, which are at ``codes`` (n,) in the full fit, get zeros, not rounding errors, where no row
-    is left.
-    """
-    rest = cross - cross_products(gone.blocks, gone.X, gone.y)
-    own = gone.blocks[cross.order[0]]
-    empty = np.bincount(codes, minlength=own.n_levels) == np.bincount(own.codes, minlength=own.n_levels)
-    return replace(rest, A_11=np.where(empty, 0.0, rest.A_11), A_B1=np.where(empty, 0.0, rest.A_B1))
 
 
 def too_few_levels(model: FittedModel, units: IntArray, n_units: int) -> dict[int, str]:

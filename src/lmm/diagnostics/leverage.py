@@ -6,7 +6,7 @@ C = X'V^-1 X, all relative to sigma^2 and with rows multiplied by the square roo
 
     H = H_1 + H_2,    H_1 = X C^-1 X' V^-1,    H_2 = Z G Z' (I - H_1).
 
-For a row with columns x and z and a = x - X'Z G z, the diagonal entries are x' C^-1 a for H_1 and
+For a row with columns x and z and a = x - X'Z G z, a row of V^-1 X, the diagonal entries are x' C^-1 a for H_1 and
 z' G z - (x - a)' C^-1 a for H_2: nothing of size n x n is formed.
 
 References
@@ -24,7 +24,8 @@ import numpy as np
 from scipy.linalg import lapack
 
 from lmm.arguments import fitted_model
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.conditional import conditional_variances, random_parts
+from lmm.diagnostics.rows import root_weights, standard_rows
 from lmm.display import Report, Table, format_column
 from lmm.linalg import FloatArray
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 # Below this difference from 1 a leverage counts as 1: the row is fitted exactly, whatever its response.
 NO_RESIDUAL = 1e-10
-# Rows whose leverage is computed at a time.
-CHUNK = 20_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,16 +106,10 @@ def leverage(model: FittedModel) -> Leverage:
     model = fitted_model(model)
     rows = standard_rows(model)
     deviance, at = model.deviance_function, model.optimum.evaluation
-    fixed, random = np.empty(model.nobs), np.empty(model.nobs)
-    for start in range(0, model.nobs, CHUNK):
-        here = slice(start, start + CHUNK)
-        some: StandardRows = rows.take(here)
-        within, shift = deviance.prediction_terms(at, some.effects)
-        x, moved = reduce_fixed(at, some.X.T), reduce_fixed(at, shift)
-        a = x - moved
-        fixed[here] = (x * a).sum(axis=0)
-        random[here] = within - (moved * a).sum(axis=0)
-    return Leverage(fixed, random)
+    x = reduce_fixed(at, rows.X.T)
+    a = x - reduce_fixed(at, random_parts(deviance, at, rows.blocks)[: len(x)])
+    within = conditional_variances(deviance, at, rows.blocks)
+    return Leverage(fixed=(x * a).sum(axis=0), random=within - ((x - a) * a).sum(axis=0))
 
 
 def cooks_distance(model: FittedModel) -> FloatArray:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.crossproducts import cross_products
-from lmm.deviance import ProfiledDeviance
-from lmm.diagnostics.leverage import leverage
+from lmm.batch.responses import Projector, projector
+from lmm.border import column_effects
+from lmm.diagnostics.leverage import leverage, reduce_fixed
 from lmm.diagnostics.modes import mode_variances
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import standard_rows
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
-# Responses that are fitted at a time.
-BATCH = 50
+# Responses that are fitted at a time, and numbers that they hold at most.
+BATCH, CHUNK = 50, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Standardized:
 
 def observed(model: FittedModel) -> Standardized:
     """Those of the response that was fitted, r = 1."""
-    y = model.design.y if model.design.offset is None else model.design.y - model.design.offset
-    return _at_fitted_theta(model, y[None])
+    known = None if model.known_sigma is None else model.known_sigma / model.basis.scale
+    return _collected(model, 1, iter([standard_rows(model).y[:, None]]), known)
 
 
 def simulated(model: FittedModel, n: int, rng: np.random.Generator) -> Standardized:
@@ -53,55 +53,64 @@ def simulated(model: FittedModel, n: int, rng: np.random.Generator) -> Standardi
 
     Fixed and random effects and sigma are estimated anew for each response.
     """
-    draws = model.simulate(n, rng=rng)
-    return _at_fitted_theta(model, draws if model.design.offset is None else draws - model.design.offset)
+    known = None if model.known_sigma is None else 1.0
+    return _collected(model, n, drawn(model, n, rng), known)
 
 
-def _at_fitted_theta(model: FittedModel, Y: FloatArray) -> Standardized:
-    """Residuals and random effects of responses less their offset, shape (r, n)."""
-    basis = model.basis
-    rows, root = standard_rows(model), root_weights(model)
-    responses = root * (Y - model.design.X @ basis.beta_0) / basis.scale
+def drawn(model: FittedModel, n: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """Responses of the model less X beta, in units of sigma, rows times the roots of their weights: (rows, r) each."""
+    Z, sizes = _projector(model).Z, model.deviance_function.cross.sizes
+    step = int(np.clip(CHUNK // model.nobs, 1, BATCH))
+    for start in range(0, n, step):
+        r = min(step, n - start)
+        # One row a response: what a response gets does not depend on how many are drawn at a time.
+        normal = rng.standard_normal((r, sum(Z.shape)))
+        effects = []
+        first = 0
+        for T, (k, J) in zip(model.optimum.evaluation.factors, sizes, strict=True):
+            effects.append((T @ normal[:, first : first + k * J].reshape(r, k, J)).reshape(r, k * J))
+            first += k * J
+        yield Z.T @ np.concatenate(effects, axis=1).T + normal[:, first:].T
+
+
+def _projector(model: FittedModel) -> Projector:
+    design = model.design
+    return projector(model.factors, model.deviance_function.cross, model.basis, design.X, design.weights)
+
+
+def _collected(model: FittedModel, n: int, responses: Iterator[FloatArray], known_sigma: float | None) -> Standardized:
+    """
+    Residuals and random effects of n responses, some columns (rows, r) at a time, at the fitted theta.
+
+    What X explains of the responses is taken out of them first, which changes neither.
+    """
+    deviance, at, onto = model.deviance_function, model.optimum.evaluation, _projector(model)
+    cross, p = deviance.cross, deviance.cross.p
+    k, J = cross.sizes[0]
     spread = np.sqrt(leverage(model).left)
-    variances = mode_variances(model.deviance_function, model.optimum.evaluation, basis)
-    deviations = [np.sqrt(np.where(variance > 0.0, variance, np.nan)) for variance in variances]
-    residuals = np.empty_like(Y)
-    modes = [np.empty((len(Y), *deviation.shape)) for deviation in deviations]
-    for here in _batches(len(Y), model.nobs - len(model.design.names)):
-        beta, b, rho2 = _solve(model, rows, responses[here])
-        sigma = np.sqrt(rho2 / model.deviance_function.nu)
-        if model.known_sigma is not None:
-            sigma = np.full_like(sigma, model.known_sigma / basis.scale)
-        e = responses[here] - beta @ rows.X.T
-        for t, block in enumerate(rows.blocks):
-            e -= np.einsum("na,rna->rn", block.columns, b[t][:, block.codes])
-            modes[t][here] = np.einsum("ab,rjb->rja", basis.bases[t], b[t]) / (sigma[:, None, None] * deviations[t])
-        residuals[here] = e / (sigma[:, None] * spread)
+    variances = mode_variances(deviance, at, model.basis)
+    residuals = np.empty((n, model.nobs))
+    modes = [np.empty((n, *variance.shape)) for variance in variances]
+    start = 0
+    for Y in responses:
+        here = slice(start, start + Y.shape[1])
+        start = here.stop
+        y = Y - onto.Q @ (onto.Q.T @ Y)
+        Zy = (onto.Z @ y).T
+        first, tail = Zy[:, : k * J].reshape(-1, k, J), Zy[:, k * J :]
+        # Z'V^-1 X of the border gives X'V^-1 y, since X'y is zero.
+        Xy = -np.tensordot(at.b_1[:p], first, axes=([1, 2], [1, 2])) - at.b_T[:p] @ tail.T
+        beta: FloatArray = lapack.dtrtrs(at.border[:p, :p], reduce_fixed(at, Xy), lower=1, trans=1)[0] if p else Xy
+        b_1, b_T = column_effects(deviance, at, first, tail)
+        b_1 -= np.tensordot(beta.T, at.b_1[:p], axes=1)
+        b_T -= beta.T @ at.b_T[:p]
+        e = y - onto.Q @ beta - onto.Z.T @ np.concatenate([b_1.reshape(len(b_1), -1), b_T], axis=1).T
+        # y' V^-1 (y - X beta) = y' e = rho^2
+        sigma = np.sqrt(np.einsum("nr,nr->r", y, e) / deviance.nu) if known_sigma is None else np.array([known_sigma])
+        residuals[here] = (e / (sigma * spread[:, None])).T
+        for t, b in zip(cross.order, cross.by_block(b_1, b_T), strict=True):
+            deviations = np.sqrt(np.where(variances[t] > 0.0, variances[t], np.nan))
+            modes[t][here] = np.einsum("ab,rbj->rja", model.basis.bases[t], b) / np.multiply.outer(
+                np.broadcast_to(sigma, len(b)), deviations
+            )
     return Standardized(residuals, modes)
-
-
-def _batches(r: int, n_free: int) -> Iterator[slice]:
-    """Ranges of responses; fewer at a time than would make their joint cross-products singular."""
-    step = max(1, min(BATCH, n_free // 2))
-    for start in range(0, r, step):
-        yield slice(start, start + step)
-
-
-def _solve(
-    model: FittedModel, rows: StandardRows, responses: FloatArray
-) -> tuple[FloatArray, list[FloatArray], FloatArray]:
-    """
-    Fixed effects (r, p), random effects (r, J_t, k_t) and rho^2 (r,) of responses (r, n) at the fitted theta.
-
-    All but one response enter as further columns of X: the elimination treats the columns of the border alike.
-    """
-    r, p = len(responses), rows.X.shape[1]
-    cross = cross_products(rows.blocks, np.column_stack([rows.X, responses[:-1].T]), responses[-1])
-    at = ProfiledDeviance(cross, model.deviance_function.covariances, reml=False).evaluate(model.optimum.theta)
-    own = at.border[p:, :p]
-    beta: FloatArray = lapack.dtrtrs(at.border[:p, :p], own.T, lower=1, trans=1)[0].T if p else np.zeros((r, 0))
-    rho2 = (np.tril(at.border[p:, p:]) ** 2).sum(axis=1)
-    modes: dict[int, FloatArray] = {}
-    for t, b in zip(cross.order, cross.by_block(at.b_1, at.b_T), strict=True):
-        modes[t] = (b[p:] - np.tensordot(beta, b[:p], axes=1)).transpose(0, 2, 1)
-    return beta, [modes[t] for t in range(len(modes))], rho2

@@ -27,8 +27,8 @@ from lmm.arguments import Seed, one_of, random_generator, whole_number
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
-from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_names, estimate_values, original_of, refit_values, replicate_of
+from lmm.inference.cases import Cases, statistic_values
+from lmm.inference.estimated import estimate_names, estimate_values, original_of, refit_values
 from lmm.inference.resampling import Parametric, Residual, Sampler, Wild, top_groups
 from lmm.linalg import FloatArray
 from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
@@ -40,8 +40,8 @@ KINDS = ("parametric", "residual", "cases", "wild")
 SAMPLERS: dict[str, Callable[[FittedModel], Sampler]] = {"parametric": Parametric, "residual": Residual, "wild": Wild}
 # Replicates that share a random stream, unless their responses would hold more numbers than this.
 BLOCK, BLOCK_NUMBERS = 64, 1_000_000
-# Replicates of a statistic that are done at a time: what Ctrl-C loses, since a statistic may take long.
-FEW = 4
+# Replicates of a statistic that are fitted together, and lost by Ctrl-C: a statistic may take long.
+FEW = 16
 # Tasks into which the replicates are split where they are done in several processes.
 MOST_TASKS = 256
 
@@ -124,13 +124,13 @@ class Plan:
 
     def _run_batch(self, batch: range) -> Replicates:
         if self.kind == "cases":
-            return self._from_models(self._drawn_groups(batch))
+            return self._collected(self._drawn_groups(batch))
         blocks = range(batch.start // self.block, -(-batch.stop // self.block))
         drawn = np.concatenate([self._block_of_responses(i) for i in blocks], axis=1)
         before = blocks.start * self.block
         Y = drawn[:, batch.start - before : batch.stop - before]
         if self.statistic is not None:
-            return self._from_models(self.refitter.models(Y))
+            return self._collected(self._statistics(self.statistic, Y))
         found = self.refitter.fit(Y)
         return Replicates(refit_values(self.model, found), found.singular, found.failures)
 
@@ -155,29 +155,32 @@ class Plan:
     def _sampler(self) -> Sampler:
         return SAMPLERS[self.kind](self.model)
 
-    def _drawn_groups(self, replicates: range) -> Iterator[FittedModel | str]:
-        codes = top_groups(self.model, "the cases bootstrap")
-        n_groups = int(codes.max()) + 1
+    @cached_property
+    def _cases(self) -> Cases:
+        return Cases(self.model, top_groups(self.model, "the cases bootstrap"), self.statistic, len(self.names))
+
+    def _drawn_groups(self, replicates: range) -> Iterator[tuple[FloatArray, bool] | str]:
+        """Replicates of the cases bootstrap."""
+        n_groups = self._cases.n_groups
         for i in replicates:
-            yield refit_groups(self.model, codes, self._stream(i).integers(n_groups, size=n_groups))
+            yield self._cases.values(self._stream(i).integers(n_groups, size=n_groups))
 
-    def _from_models(self, models: Iterator[FittedModel | str]) -> Replicates:
+    def _statistics(self, statistic: Statistic, Y: FloatArray) -> Iterator[tuple[FloatArray, bool] | str]:
+        """The statistic of the models of some responses."""
+        for model in self.refitter.models(Y):
+            yield model if isinstance(model, str) else statistic_values(statistic, model, len(self.names))
+
+    def _collected(self, replicates: Iterator[tuple[FloatArray, bool] | str]) -> Replicates:
+        """Replicates one by one: numbers and whether the fit is singular, or why there are none."""
         values, singular, failures = [], [], {}
-        for i, model in enumerate(models):
-            found = model if isinstance(model, str) else self._values_of(model)
-            if isinstance(model, str) or isinstance(found, str):
-                failures[i] = str(found)
-                values.append(np.full(len(self.names), np.nan))
-                singular.append(np.nan)
-                continue
-            values.append(found)
-            singular.append(float(model.optimum.on_boundary))
+        for i, found in enumerate(replicates):
+            if isinstance(found, str):
+                failures[i] = found
+            nothing = np.full(len(self.names), np.nan), np.nan
+            numbers, is_singular = nothing if isinstance(found, str) else found
+            values.append(numbers)
+            singular.append(float(is_singular))
         return Replicates(np.array(values).reshape(-1, len(self.names)), np.array(singular), failures)
-
-    def _values_of(self, model: FittedModel) -> FloatArray | str:
-        if self.statistic is None:
-            return estimate_values(model)
-        return replicate_of(self.statistic, model, len(self.names))
 
 
 def bootstrap(

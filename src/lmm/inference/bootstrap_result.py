@@ -15,8 +15,7 @@ from scipy.special import ndtr, ndtri
 from lmm.arguments import confidence_level, one_of
 from lmm.display import Report, Table, capital, format_column
 from lmm.errors import ModelError
-from lmm.inference.cases import refit_groups
-from lmm.inference.estimated import estimate_values, replicate_of
+from lmm.inference.cases import Cases
 from lmm.inference.resampling import top_groups
 from lmm.linalg import BoolArray, FloatArray
 
@@ -280,18 +279,10 @@ class BootstrapResult:
     def _acceleration(self) -> FloatArray:
         """Skewness of the jackknife over groups, divided by 6, shape (m,)."""
         codes = top_groups(self.model, 'method="bca"')
-        n_groups = int(codes.max()) + 1
-        rows = []
-        for left_out in range(n_groups):
-            model = refit_groups(self.model, codes, np.delete(np.arange(n_groups), left_out))
-            if isinstance(model, str):
-                continue
-            if self.statistic is None:
-                rows.append(estimate_values(model))
-                continue
-            found = replicate_of(self.statistic, model, len(self.original))
-            if not isinstance(found, str):
-                rows.append(found)
+        cases = Cases(self.model, codes, self.statistic, len(self.original))
+        n_groups = cases.n_groups
+        found = [cases.values(np.delete(np.arange(n_groups), left_out)) for left_out in range(n_groups)]
+        rows = [one[0] for one in found if not isinstance(one, str)]
         if len(rows) < 3:  # noqa: PLR2004 - the least that has a skewness
             raise ModelError(
                 f'method="bca" leaves out one group at a time, and only {len(rows)} of {n_groups} such fits succeed; '

@@ -1,9 +1,10 @@
-"""Refits to some of the groups of the data, each as often as it was drawn: the cases bootstrap and the jackknife."""
+"""Fits to some of the groups of the data, each as often as it was drawn: the cases bootstrap and the jackknife."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,57 @@ import pandas as pd
 
 from lmm.design import RandomTerm
 from lmm.errors import LMMError, LMMWarning
+from lmm.inference.drawn import NOT_CERTIFIED, NOT_ESTIMABLE, GroupSamples
+from lmm.inference.estimated import estimate_values, replicate_of
 from lmm.linalg import FloatArray, IntArray, triangular_factor
 
 if TYPE_CHECKING:
+    from lmm.inference.bootstrap_result import Statistic
     from lmm.model import FittedModel
 
-NOT_ESTIMABLE = "the fixed effects are not estimable from the groups drawn: some of their columns depend on each other"
+
+@dataclass(frozen=True)
+class Cases:
+    """
+    Estimates, or a statistic, from groups of the rows of a model.
+
+    Attributes
+    ----------
+    model : FittedModel
+    codes : ndarray (n,)
+        Group of each row; all grouping factors are nested in these groups.
+    statistic : callable or None
+    n_values : int
+        Numbers that the statistic has.
+    """
+
+    model: FittedModel
+    codes: IntArray
+    statistic: Statistic | None
+    n_values: int
+
+    @cached_property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return int(self.codes.max()) + 1
+
+    @cached_property
+    def _samples(self) -> GroupSamples:
+        return GroupSamples(self.model, self.codes)
+
+    def values(self, drawn: IntArray) -> tuple[FloatArray, bool] | str:
+        """Numbers from the groups drawn, and whether the fit to them is singular; or why there are none."""
+        if self.statistic is None:
+            found = self._samples.fit(drawn)
+            return found if isinstance(found, str) else (estimate_values(self.model, found[0]), found[1])
+        model = refit_groups(self.model, self.codes, drawn)
+        return model if isinstance(model, str) else statistic_values(self.statistic, model, self.n_values)
+
+
+def statistic_values(statistic: Statistic, model: FittedModel, n_values: int) -> tuple[FloatArray, bool] | str:
+    """Numbers of a statistic, and whether the fit that they come from is singular; or why there are none."""
+    values = replicate_of(statistic, model, n_values)
+    return values if isinstance(values, str) else (values, model.optimum.on_boundary)
 
 
 def refit_groups(model: FittedModel, codes: IntArray, drawn: IntArray) -> FittedModel | str:
@@ -66,7 +112,7 @@ def refit_groups(model: FittedModel, codes: IntArray, drawn: IntArray) -> Fitted
             found = fit_design(some, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
     except LMMError as error:
         return str(error)
-    return found if found.converged else "the optimiser stopped before it could certify the optimum"
+    return found if found.converged else NOT_CERTIFIED
 
 
 def _drawn(term: RandomTerm, rows: IntArray, copy: IntArray) -> RandomTerm:

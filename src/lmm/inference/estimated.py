@@ -10,6 +10,7 @@ import pandas as pd
 from lmm.arguments import as_numbers
 from lmm.batch.refits import Refits
 from lmm.errors import ArgumentError
+from lmm.estimates import Estimates
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray
 
@@ -28,14 +29,13 @@ def estimate_names(model: FittedModel) -> tuple[str, ...]:
     return (*model.design.names, *(parameter.name for parameter in parameters), *(() if known else (SIGMA,)))
 
 
-def estimate_values(model: FittedModel) -> FloatArray:
-    """Estimates of a fitted model, shape (m,), in the order of `estimate_names`."""
-    sigma = model.sigma
-    covariances = [sigma**2 * T @ T.T for T in model.estimates.T]
+def estimate_values(model: FittedModel, found: Estimates | None = None) -> FloatArray:
+    """Estimates of a fitted model, or others of its kind, shape (m,), in the order of `estimate_names`."""
+    found = model.estimates if found is None else found
     known = model.known_sigma is not None
     parameters = variance_parameters(model.factors, sigma_known=known)
-    values = [parameter.value(covariances, sigma) for parameter in parameters]
-    return np.concatenate([model.estimates.beta, values, [] if known else [sigma]])
+    values = [parameter.value(found.covariances, found.sigma) for parameter in parameters]
+    return np.concatenate([found.beta, values, [] if known else [found.sigma]])
 
 
 def refit_values(model: FittedModel, refits: Refits) -> FloatArray:

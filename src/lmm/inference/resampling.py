@@ -150,9 +150,7 @@ def top_groups(model: FittedModel, what: str) -> IntArray:
     """
     top = min(model.factors, key=lambda factor: factor.n_levels)
     for factor in model.factors:
-        parent = np.empty(factor.n_levels, dtype=np.intp)
-        parent[factor.codes] = top.codes
-        if not np.array_equal(parent[factor.codes], top.codes):
+        if not factor.is_nested_in(top.codes):
             raise ModelError(
                 f"{what} needs independent groups, and {factor.group!r} is not nested in {top.group!r}: levels of one "
                 "meet several levels of the other, so that every row may depend on every other. Use the parametric or "

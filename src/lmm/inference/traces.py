@@ -12,7 +12,8 @@ so that, for H_i = C' G R S_i R' G C, which has the pattern of S,
     first block and tail:         tr(H_i Y S_j Y')
     both in the tail:             tr(A_TT S_i A_TT S_j).
 
-The tail is gone through some columns at a time. Columns of levels that nothing connects, as those of different schools
+Where most of the tail is its dense core, so is N, and all of it is done at once. Otherwise the tail is gone through
+some columns at a time. Columns of levels that nothing connects, as those of different schools
 with their classes, share no row in any of these matrices, so their sum stands for them all: there are as many solves as
 the largest connected part has levels. Where no variance of the tail is near zero, Y = N Sigma^-1 and
 A_TT = Sigma^-1 (I - Y) spare the products with S.
@@ -30,6 +31,9 @@ from lmm.deviance import Evaluation, ProfiledDeviance
 from lmm.linalg import FloatArray, IntArray, inverse_levels
 from lmm.tail import Matrix, Tail
 from lmm.tailfactor import CHUNK, TailFactor, is_small
+
+# A tail of no more columns than this many times those of its dense core is treated as dense.
+MOSTLY_CORE = 1.5
 
 
 def trace_products(deviance: ProfiledDeviance, at: Evaluation, directions: Sequence[FloatArray]) -> FloatArray:
@@ -117,12 +121,13 @@ class _Columns:
 
 
 def _column_parts(tail: Tail, factor: TailFactor, H: list[Matrix]) -> Iterator[_Columns]:
-    """Go through the columns of the tail, block by block: a block at once where N is dense, else some at a time."""
+    """Go through the columns of the tail, block by block: at once where most of it is core, else some at a time."""
     S = tail.symmetric(factor.schur) if any(is_small(T) for T in factor.scaling.T) else None
     inverses = [] if S is not None else [np.asarray(np.linalg.inv(T @ T.T), dtype=np.float64) for T in factor.scaling.T]
-    N = None if tail.stages else np.asarray(tail.symmetric(factor.covariance))
+    at_once = tail.n_columns <= MOSTLY_CORE * len(tail.core.columns)
+    N = _covariance_matrix(tail, factor) if at_once else None
     products = [] if N is None else [np.asarray(matrix @ N) for matrix in H]
-    for t, unit in _units(tail):
+    for t, unit in _units(tail, at_once=at_once):
         if N is not None:
             c = unit.indices
             N_c, NH, HN = N[:, c], [X[c].T for X in products], [X[:, c] for X in products]
@@ -139,15 +144,30 @@ def _column_parts(tail: Tail, factor: TailFactor, H: list[Matrix]) -> Iterator[_
             yield _Columns(t, NH, HN, Y, HY, _left_by_level(tail, inverses, unit.toarray() - Y))
 
 
-def _units(tail: Tail) -> Iterator[tuple[int, sparse.csc_array]]:
+def _covariance_matrix(tail: Tail, factor: TailFactor) -> FloatArray:
+    """N as a dense symmetric matrix (q_T, q_T): the core has its part of it, the columns outside are solved for."""
+    q, core = tail.n_columns, tail.core.columns
+    outside = np.setdiff1d(np.arange(q), core)
+    lower = np.tril(tail.core.matrix(factor.covariance))
+    N = np.empty((q, q))
+    N[np.ix_(core, core)] = lower + np.tril(lower, -1).T
+    if len(outside):
+        units = np.zeros((len(outside), q))
+        units[np.arange(len(outside)), outside] = 1.0
+        N[outside] = factor.solve(units)[0]
+        N[:, outside] = N[outside].T
+    return N
+
+
+def _units(tail: Tail, *, at_once: bool) -> Iterator[tuple[int, sparse.csc_array]]:
     """Blocks of the tail with sums of unit vectors, shape (q_T, r), of some of their columns, effect by effect."""
     q = tail.n_columns
-    part = _connected_part(tail)
+    part = np.zeros(q, dtype=np.intp) if at_once else _connected_part(tail)
     for t, (k, J) in enumerate(tail.sizes):
         levels = np.arange(J)
-        turn = _turn_within(part[tail.offsets[t] + levels]) if tail.stages else levels
+        turn = levels if at_once else _turn_within(part[tail.offsets[t] + levels])
         n_turns = int(turn.max()) + 1
-        step = max(1, CHUNK // (q * k)) if tail.stages else n_turns
+        step = n_turns if at_once else max(1, CHUNK // (q * k))
         for start in range(0, n_turns, step):
             width = min(step, n_turns - start)
             here = levels[(turn >= start) & (turn < start + width)]
@@ -158,8 +178,6 @@ def _units(tail: Tail) -> Iterator[tuple[int, sparse.csc_array]]:
 
 def _connected_part(tail: Tail) -> IntArray:
     """Number of the connected part of the tail to which each column belongs."""
-    if not tail.stages:
-        return np.zeros(tail.n_columns, dtype=np.intp)
     from scipy.sparse import csgraph  # noqa: PLC0415 - every fit imports this module, few need it
 
     pattern = tail.symmetric(np.ones_like(tail.rest))

@@ -10,6 +10,7 @@ from lmm.arguments import fitted_model, whole_number
 from lmm.diagnostics.influence import InfluenceResult
 from lmm.display import label_text
 from lmm.errors import ArgumentError
+from lmm.linalg import FloatArray, IntArray
 from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MULTIPLE = 3.0
 # Groups whose labels are printed under their distances.
 MOST_LABELS = 60
+# Bars beyond which only the tallest of neighbours are drawn.
+MOST_BARS = 5000
 
 
 def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, ax: Axes | None = None) -> Axes:
@@ -57,8 +60,9 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     beyond = distance > limit
     place = np.arange(len(distance))
     ax = axes_or_new(ax)
-    ax.vlines(place[~beyond], 0.0, distance[~beyond], color=BLUE, linewidth=1.2, label="within")
-    ax.vlines(place[beyond], 0.0, distance[beyond], color=VERMILION, linewidth=2.0, label="beyond")
+    within, far = _tallest(place[~beyond], distance), _tallest(place[beyond], distance)
+    ax.vlines(within, 0.0, distance[within], color=BLUE, linewidth=1.2, label="within")
+    ax.vlines(far, 0.0, distance[far], color=VERMILION, linewidth=2.0, label="beyond")
     ax.axhline(limit, color=GUIDE, linewidth=1.2, linestyle="--", label="3 x mean")
     for i in np.flatnonzero(beyond)[np.argsort(-distance[beyond], kind="stable")][:count]:
         label, tip = label_text(influence.cooks_distance.index[int(i)]), (float(i), float(distance[i]))
@@ -69,3 +73,13 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
         ax.set_xticks(place[: len(labels)], labels, rotation=90, fontsize="small")
     ax.set_ylim(bottom=0.0)
     return ax
+
+
+def _tallest(place: IntArray, distance: FloatArray) -> IntArray:
+    """Where bars are drawn: everywhere, or the tallest of each stretch where there are more than a picture can show."""
+    if len(place) <= MOST_BARS:
+        return place
+    starts = np.arange(MOST_BARS) * len(place) // MOST_BARS
+    tallest = np.maximum.reduceat(np.nan_to_num(distance[place]), starts)
+    is_tallest = distance[place] == np.repeat(tallest, np.diff([*starts, len(place)]))
+    return np.asarray(place[is_tallest], dtype=np.intp)

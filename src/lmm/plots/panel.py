@@ -8,7 +8,7 @@ import numpy as np
 
 from lmm.diagnostics.simulated import observed, simulated
 from lmm.plots.distances import cooks_distance
-from lmm.plots.quantiles import LEVEL, N_SIM, SEED, draw_effect, draw_residuals
+from lmm.plots.quantiles import LEVEL, SEED, default_count, draw_effect, draw_residuals
 from lmm.plots.residuals import residuals_vs_fitted, scale_location
 from lmm.plots.style import subplots
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def overview(model: FittedModel) -> Figure:
     """A 2 x 2 panel of diagnostics; see `FittedModel.plot`."""
     figure, axes = subplots(2, 2, figsize=(9.0, 7.0), layout="constrained")
-    values, draws = observed(model), simulated(model, N_SIM, np.random.default_rng(SEED))
+    values, draws = observed(model), simulated(model, default_count(model), np.random.default_rng(SEED))
     residuals_vs_fitted(model, ax=axes[0, 0])
     draw_residuals(axes[0, 1], values, draws, LEVEL)
     if model.design.names:

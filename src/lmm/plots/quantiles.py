@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from lmm.arguments import Seed, confidence_level, fitted_model, random_generator, whole_number
 from lmm.diagnostics.simulated import Standardized, observed, simulated
 from lmm.errors import ArgumentError
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 from lmm.plots.choice import chosen_effect, chosen_factor
 from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
 
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
     from lmm.model import FittedModel
 
-# Simulated responses, their seed (the same picture each time, unless the user wants another), and the band's level.
-N_SIM, SEED, LEVEL = 200, 1, 0.95
+# Simulated responses; as few as 39, whose extremes hold a further value with a probability of 95 %, where more would be
+# beyond these many numbers, for then the band is narrow anyway. Their seed: the same picture each time, unless the user
+# wants another. The level of the band.
+N_SIM, FEWEST_SIM, MOST_NUMBERS, SEED, LEVEL = 200, 39, 10_000_000, 1, 0.95
+# Points of a picture beyond which those in the middle, where they cover each other, are thinned out; and how many are
+# kept at either end.
+MOST_POINTS, ENDS = 5000, 500
 BAND = "#DDDDDD"
 
 
 def qq_residuals(
-    model: FittedModel, *, n_sim: int = N_SIM, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
+    model: FittedModel, *, n_sim: int | None = None, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
 ) -> Axes:
     """
     Normal quantiles of studentised residuals, with a band in which each point lies where the model holds.
@@ -37,8 +42,8 @@ def qq_residuals(
     Parameters
     ----------
     model : FittedModel
-    n_sim : int
-        Number of simulated responses; 0 for no band.
+    n_sim : int, optional
+        Number of simulated responses; 0 for no band. By default 200; fewer, but no less than 39, beyond 50,000 rows.
     level : float
         Share of the simulated values within the band, at each point.
     rng : int or Generator, optional
@@ -63,7 +68,7 @@ def qq_residuals(
     'Studentised residual'
     """
     model = fitted_model(model)
-    generator, count, level = _check(n_sim, level, rng)
+    generator, count, level = _check(model, n_sim, level, rng)
     draws = simulated(model, count, generator) if count else None
     ax = axes_or_new(ax)
     draw_residuals(ax, observed(model), draws, level)
@@ -75,7 +80,7 @@ def qq_random_effects(
     group: str | None = None,
     effect: str | None = None,
     *,
-    n_sim: int = N_SIM,
+    n_sim: int | None = None,
     level: float = LEVEL,
     rng: Seed = SEED,
     ax: Axes | None = None,
@@ -111,7 +116,7 @@ def qq_random_effects(
     ['Subject: Intercept', 'Subject: Days']
     """
     model = fitted_model(model)
-    generator, count, level = _check(n_sim, level, rng)
+    generator, count, level = _check(model, n_sim, level, rng)
     chosen = _effects(model, group, effect)
     if ax is not None and len(chosen) > 1:
         raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
@@ -145,8 +150,13 @@ def draw_effect(
     ax.set_xlabel("Normal quantile")
 
 
-def _check(n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
-    count = whole_number(n_sim)
+def default_count(model: FittedModel) -> int:
+    """Number of simulated responses where the user gives none."""
+    return int(np.clip(MOST_NUMBERS // model.nobs, FEWEST_SIM, N_SIM))
+
+
+def _check(model: FittedModel, n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
+    count = default_count(model) if n_sim is None else whole_number(n_sim)
     if count is None or count < 0:
         raise ArgumentError(f"n_sim must be a number of simulated responses, 0 for no band; got {n_sim!r}")
     return random_generator(rng), count, confidence_level(level)
@@ -180,15 +190,27 @@ def _panels(n: int) -> list[Axes]:
 def _draw(ax: Axes, values: FloatArray, draws: FloatArray | None, level: float) -> None:
     """Points, the line of a normal with standard deviation 1, and the band; NaN are left out."""
     known = np.isfinite(values)
-    ordered = np.sort(values[known])
-    n = len(ordered)
-    normal = ndtri((np.arange(n) + 0.5) / n)
-    outside = np.zeros(n, dtype=bool)
+    n = int(known.sum())
+    shown = _shown(n)
+    ordered = np.sort(values[known])[shown]
+    normal = ndtri((shown + 0.5) / n)
+    outside = np.zeros(len(shown), dtype=bool)
     if draws is not None:
         tail = (1.0 - level) / 2.0
-        lower, upper = np.quantile(np.sort(draws[:, known], axis=1), [tail, 1.0 - tail], axis=0)
+        in_order = np.array([np.sort(draw[known])[shown] for draw in draws])
+        # Weibull's positions: a further value lies within the limits with a probability of the level itself.
+        lower, upper = np.quantile(in_order, [tail, 1.0 - tail], axis=0, method="weibull")
         ax.fill_between(normal, lower, upper, color=BAND, linewidth=0.0, zorder=1, label=f"{level:.0%} of simulations")
         outside = (ordered < lower) | (ordered > upper)
     ax.axline((0.0, 0.0), slope=1.0, color=GUIDE, linewidth=1.0, zorder=2)
     ax.scatter(normal[~outside], ordered[~outside], s=14.0, color=BLUE, linewidths=0.0, zorder=3, label="inside")
     ax.scatter(normal[outside], ordered[outside], s=20.0, color=VERMILION, marker="^", linewidths=0.0, zorder=4)
+
+
+def _shown(n: int) -> IntArray:
+    """Which of n ordered values are drawn: all at the ends, and in the middle some at equal distances on the axis."""
+    if n <= MOST_POINTS:
+        return np.arange(n)
+    edge = ndtri((ENDS + 0.5) / n)
+    middle = np.round(ndtr(np.linspace(edge, -edge, MOST_POINTS - 2 * ENDS)) * n - 0.5).astype(np.intp)
+    return np.unique(np.concatenate([np.arange(ENDS), middle, np.arange(n - ENDS, n)]))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Share of the points that each value of a smooth line rests on, and the number of its values.
 SPAN, N_SMOOTH = 2 / 3, 40
+# Points beyond which a smooth line rests on averages of neighbours.
+MOST_SMOOTHED = 20_000
 # Groups whose labels are printed under their boxes.
 MOST_LABELS = 25
 LABELS = {
@@ -127,7 +129,8 @@ def residuals_by_group(
     model = fitted_model(model)
     factor = model.factors[chosen_factor(model, group)]
     values = model.residuals(kind).to_numpy()
-    boxes = [values[factor.codes == j] for j in range(factor.n_levels)]
+    ends = np.cumsum(np.bincount(factor.codes, minlength=factor.n_levels))
+    boxes = np.split(values[np.argsort(factor.codes, kind="stable")], ends[:-1])
     order = np.argsort([np.median(box) for box in boxes], kind="stable")
     ax = axes_or_new(ax)
     ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
@@ -162,7 +165,7 @@ def smooth(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     Statistical Association 74, 829-836 (without the robustness iterations).
     """
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
+    x, y = _neighbours_averaged(x[known], y[known])
     at = np.unique(np.quantile(x, np.linspace(0.0, 1.0, N_SMOOTH)))
     n_near = max(2, int(np.ceil(SPAN * len(x))))
     values = np.empty_like(at)
@@ -175,3 +178,14 @@ def smooth(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         slope = np.average((x - mean_x) * (y - mean_y), weights=weight) / spread if spread > 0.0 else 0.0
         values[i] = mean_y + slope * (centre - mean_x)
     return at, values
+
+
+def _neighbours_averaged(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points in the order of x, where there are many of them averages of as many neighbours each."""
+    size = -(-len(x) // MOST_SMOOTHED)
+    if size <= 1:
+        return x, y
+    order = np.argsort(x)
+    starts = np.arange(0, len(x), size)
+    counts = np.diff([*starts, len(x)])
+    return np.add.reduceat(x[order], starts) / counts, np.add.reduceat(y[order], starts) / counts

@@ -23,6 +23,8 @@ import pandas as pd
 from scipy.linalg import lapack
 
 from lmm.arguments import confidence_level, one_of
+from lmm.conditional import conditional_variances, random_parts
+from lmm.crossproducts import Block
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
@@ -53,7 +55,7 @@ def predict(
     mean = predicted_mean(model, rows)
     if interval is None:
         return pd.Series(mean, index=rows.index)
-    variance = _error_variance(model, rows)
+    variance = _new_variance(model, rows) if newdata is not None else _fitted_variance(model, rows)
     if interval == "prediction":
         variance = variance + model.sigma**2 / _weights(model, newdata)
     variance = np.where(np.isnan(mean), np.nan, variance)
@@ -75,28 +77,44 @@ def predicted_mean(model: FittedModel | FixedModel, rows: Rows, *, random: bool 
     return mean if rows.offset is None else mean + rows.offset
 
 
-def _error_variance(model: FittedModel, rows: Rows) -> FloatArray:
-    """Variance of the error of the predicted means, shape (m,)."""
+def _fitted_variance(model: FittedModel, rows: Rows) -> FloatArray:
+    """Variance of the error of the predicted means of the rows of the fit, shape (n,)."""
     deviance, at, basis = model.deviance_function, model.optimum.evaluation, model.basis
-    p = deviance.cross.p
+    columns = {part.factor: part.columns @ basis.bases[part.factor] for part in rows.random}
+    blocks = [
+        Block(factor.codes, factor.n_levels, columns.get(t, np.zeros_like(factor.columns)))
+        for t, factor in enumerate(model.factors)
+    ]
+    within = conditional_variances(deviance, at, blocks)
+    return _variance(model, rows.X, random_parts(deviance, at, blocks)[:-1], within)
+
+
+def _new_variance(model: FittedModel, rows: Rows) -> FloatArray:
+    """Variance of the error of the predicted means of new rows, shape (m,)."""
+    deviance, at, basis = model.deviance_function, model.optimum.evaluation, model.basis
     effects = {}
-    variance = np.zeros(len(rows.X))
+    of_new_levels = np.zeros(len(rows.X))
     for part in rows.random:
         known = (part.codes >= 0) & (part.codes < model.factors[part.factor].n_levels)
         columns = np.where(known[:, None], part.columns @ basis.bases[part.factor], 0.0)
         effects[part.factor] = (columns, np.where(known, part.codes, 0))
         new = ~known
-        variance[new] += ((part.columns[new] @ model.estimates.T[part.factor]) ** 2).sum(axis=1)
-        variance[part.codes == MISSING] = np.nan
-    x = (rows.X @ basis.R_inverse).T
-    for start in range(0, len(variance), CHUNK):
+        of_new_levels[new] += ((part.columns[new] @ model.estimates.T[part.factor]) ** 2).sum(axis=1)
+        of_new_levels[part.codes == MISSING] = np.nan
+    shift, within = np.zeros((deviance.cross.p, len(rows.X))), np.zeros(len(rows.X))
+    for start in range(0, len(within) if effects else 0, CHUNK):
         here = slice(start, start + CHUNK)
         z = {t: (columns[here], codes[here]) for t, (columns, codes) in effects.items()}
-        within, shift = deviance.prediction_terms(at, z) if z else (0.0, 0.0)
-        solved = lapack.dtrtrs(at.border[:p, :p], x[:, here] - shift, lower=1)[0] if p else x
-        variance[here] += within + (solved**2).sum(axis=0)
-    variance_of_error: FloatArray = model.sigma**2 * variance
-    return variance_of_error
+        within[here], shift[:, here] = deviance.prediction_terms(at, z)
+    return _variance(model, rows.X, shift, within + of_new_levels)
+
+
+def _variance(model: FittedModel, X: FloatArray, shift: FloatArray, within: FloatArray) -> FloatArray:
+    """Variance of prediction errors of rows X, shape (m, p), from X'Z G z, shape (p, m), and z' G z, shape (m,)."""
+    if len(shift):
+        border = model.optimum.evaluation.border[:-1, :-1]
+        within = within + (lapack.dtrtrs(border, (X @ model.basis.R_inverse).T - shift, lower=1)[0] ** 2).sum(axis=0)
+    return np.asarray(model.sigma**2 * within)
 
 
 def _weights(model: FittedModel, newdata: Any) -> FloatArray | float:  # noqa: ANN401
