@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, shown_labels
@@ -16,7 +15,7 @@ from lmm.errors import DataError, FormulaError, LMMError, ModelError
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
-from lmm.linalg import triangular_factor
+from lmm.linalg import BoolArray, FloatArray, triangular_factor
 
 if TYPE_CHECKING:
     from lmm.design import Design, RandomTerm
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 # Up to this many random effects, a refusal says what the data do identify.
 MANY_EFFECTS = 10_000
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 
 def is_constant(name: str) -> bool:

@@ -15,11 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm.errors import DataError
+from lmm.linalg import BoolArray, IntArray
 
 __all__ = ["Categorical", "Column", "Numeric", "as_categorical", "read_column", "shown_labels"]
 
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.intp]
 
 # Beyond this, not every float is the integer that it looks like.
 _LARGEST_EXACT = 2.0**53

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmm import checks
 from lmm.arguments import check_positions
@@ -17,7 +16,7 @@ from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula, RandomPart, expand_dot
 from lmm.frames import Table, as_table
 from lmm.grouping import Grouping, group
-from lmm.linalg import RANK_TOLERANCE, triangular_factor
+from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray, triangular_factor
 from lmm.syntax import canonical, column_of, columns_in, shown
 from lmm.variables import Variable, read_variables
 
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Design", "RandomTerm", "build_design", "row_argument"]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, Numeric, as_categorical, shown_labels
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
+from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from lmm.formula import LinearTerms
 
 __all__ = ["Encoding", "Evaluated", "FactorCoding", "encode", "match_levels"]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

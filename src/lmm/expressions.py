@@ -17,18 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, Column, Numeric, as_categorical, shown_labels
 from lmm.errors import DataError, FormulaError, LMMError
 from lmm.formula import point_at
 from lmm.frames import near_matches
+from lmm.linalg import BoolArray, FloatArray
 from lmm.transforms import INSTEAD, NUMPY, PLAIN, STATEFUL
 
 __all__ = ["Basis", "Rows", "State", "Value", "evaluate"]
 
-FloatArray = NDArray[np.float64]
 State = dict[str, Any]
 
 
@@ -333,7 +332,7 @@ class _Interpreter:
         return syntax.decode(text.replace(" ** ", "^") if "^" in self._expression else text)
 
 
-def _nan_mask(x: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - an array of numbers
+def _nan_mask(x: Any) -> BoolArray | None:  # noqa: ANN401 - an array of numbers
     mask = np.isnan(np.asarray(x, dtype=np.float64))
     return mask if mask.any() else None
 

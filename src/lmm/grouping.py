@@ -14,10 +14,9 @@ from lmm.columns import Categorical, Numeric, as_categorical
 from lmm.encoding import match_levels
 from lmm.errors import DataError
 from lmm.expressions import Rows, Value, evaluate
+from lmm.linalg import IntArray
 
 __all__ = ["Grouping", "group"]
-
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
