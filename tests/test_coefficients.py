@@ -342,7 +342,7 @@ def test_anova_arguments():
     fit = fitted("lamb", reml=True)
     with pytest.raises(lmm.ArgumentError, match="type must be 1, 2 or 3; got 4"):
         lmm.anova(fit, type=4)
-    with pytest.raises(lmm.ArgumentError, match="anova takes one fitted model"):
+    with pytest.raises(lmm.ArgumentError, match="anova takes a model with random effects"):
         lmm.anova([fit, fit])
     pd.testing.assert_frame_equal(lmm.anova(fit, "II"), lmm.anova(fit, 2))
 

@@ -281,8 +281,8 @@ def refusal(match, draw):
 
 def test_refusals():
     plots, fit, data = lmm.plots, fitted("sleepstudy", reml=True), frame("sleepstudy")
-    refusal("a fitted model is expected", lambda: plots.residuals_vs_fitted("fit"))
-    refusal("a fitted model is expected", lambda: plots.cooks_distance(data))
+    refusal("takes a model with random effects", lambda: plots.residuals_vs_fitted("fit"))
+    refusal("takes a model with random effects", lambda: plots.cooks_distance(data))
     refusal("kind must be one of", lambda: plots.residuals_vs_fitted(fit, kind="deviance"))
     refusal("group must be a grouping factor", lambda: plots.caterpillar(fit, "subject"))
     refusal("effect must be a random effect of 'Subject'", lambda: plots.caterpillar(fit, effect="Nights"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmm import checks
-from lmm.arguments import check_positions
+from lmm.alignment import check_positions
 from lmm.columns import Categorical, Column
 from lmm.encoding import Encoding, Evaluated, encode
 from lmm.errors import DataError

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import as_numbers, positive_number, responses
+from lmm.alignment import responses
+from lmm.arguments import as_numbers, known_sigma, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
@@ -154,21 +155,24 @@ def fit(
     >>> round(fit.deviance, 4)
     1743.6283
     """
-    _check_arguments(reml, sigma, control, allow_fixed, unknown)
+    _check_arguments(control, unknown)
+    restricted = true_or_false("reml", reml, "restricted maximum likelihood", "maximum likelihood")
+    may_be_fixed = true_or_false("allow_fixed", allow_fixed)
+    known = known_sigma(sigma)
     design = build_design(
-        parse_formula(formula, allow_fixed=bool(allow_fixed)),
+        parse_formula(formula, allow_fixed=may_be_fixed),
         data,
         weights=weights,
         offset=offset,
         na_action=na_action,
-        sigma_fixed=sigma is not None,
+        sigma_fixed=known is not None,
         contrasts=contrasts,
     )
     if not design.terms:
         if start is not None:
             raise ArgumentError("start is for theta, which a model without random terms does not have; leave it out")
-        return fit_fixed_design(design, reml=bool(reml), sigma=positive_number(sigma))
-    return fit_design(design, reml=bool(reml), sigma=positive_number(sigma), start=start, control=control or Control())
+        return fit_fixed_design(design, reml=restricted, sigma=known)
+    return fit_design(design, reml=restricted, sigma=known, start=start, control=control or Control())
 
 
 def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
@@ -240,24 +244,14 @@ def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: Arra
     return standardized * min(1.0, FARTHEST_START / max(float(np.abs(standardized).max()), 1.0))
 
 
-def _check_arguments(
-    reml: object, sigma: object, control: object, allow_fixed: object, unknown: dict[str, object]
-) -> None:
-    """Refuse what `fit` does not know, by name."""
+def _check_arguments(control: object, unknown: dict[str, object]) -> None:
+    """Refuse what `fit` does not know, by name, and a control that is none."""
     known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts", "allow_fixed")
     if unknown:
         name = next(iter(unknown))
         near = difflib.get_close_matches(name.lower(), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ArgumentError(f"fit does not know the argument {name!r}: {hint}It takes {', '.join(known)}")
-    if not isinstance(reml, (bool, np.bool_)):
-        raise ArgumentError(
-            f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
-        )
-    if not isinstance(allow_fixed, (bool, np.bool_)):
-        raise ArgumentError(f"allow_fixed must be True or False; got {allow_fixed!r}")
-    if sigma is not None and positive_number(sigma) is None:
-        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):
         raise ArgumentError(
             f"control must be an lmm.Control, for example lmm.Control(tolerance=1e-10); got {control!r}"

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import Seed, responses
+from lmm.alignment import responses
+from lmm.arguments import Seed
 from lmm.design import Design
 from lmm.display import Report, Table, format_column
 from lmm.estimates import Estimates

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import as_numbers, check_positions
+from lmm.alignment import check_positions
+from lmm.arguments import as_numbers
 from lmm.batch.refits import Refitter
 from lmm.errors import ConvergenceWarning, DataError
 from lmm.inference.estimated import estimate_names, refit_values

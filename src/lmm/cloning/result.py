@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, confidence_level, one_of, random_generator, whole_number
+from lmm.arguments import Seed, at_least, confidence_level, one_of, random_generator
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, pooled_cov, r_hat
 from lmm.cloning.prediction import predicted_effects
 from lmm.cloning.sampler import ClonedModel, Draws
@@ -205,9 +205,7 @@ class DataCloning:
         mixed models using data cloning. Journal of the American Statistical Association 105, 1617-1625, section 4.
         """
         probability, generator = confidence_level(level), random_generator(rng)
-        count = whole_number(n)
-        if count is None or count < 2:  # noqa: PLR2004 - a standard deviation needs two
-            raise ArgumentError(f"n must be a whole number of draws, at least 2; got {n!r}")
+        count = at_least(2, "n", n, of="draws")  # a standard deviation needs two
         return predicted_effects(self.model, self.standardized, self.n_clones[-1], count, probability, generator)
 
     def plot(self, kind: str = "trace", axes: Any = None) -> Any:  # noqa: ANN401 - arrays of Axes

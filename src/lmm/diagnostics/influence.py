@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lmm.arguments import true_or_false
 from lmm.diagnostics.deletion import Deletion, one_step, too_few_levels
 from lmm.diagnostics.deletion import exact as exact_deletion
 from lmm.diagnostics.leverage import cooks_distance, leverage
@@ -126,8 +127,7 @@ class InfluenceResult:
 
 def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
     """Deletion diagnostics; see `FittedModel.influence`."""
-    if not isinstance(exact, (bool, np.bool_)):
-        raise ArgumentError(f"exact must be True (fit again without each unit) or False (one step); got {exact!r}")
+    again = true_or_false("exact", exact, "fit again without each unit", "one step")
     if not model.design.names:
         raise ModelError(
             "influence measures how units move the fixed effects, and this model has none; "
@@ -135,7 +135,7 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
         )
     name, units, labels = _units(model, by)
     variances, notes = None, []
-    if exact:
+    if again:
         single = too_few_levels(model, units, len(labels))
         deletion, values, failed = exact_deletion(model, units, len(labels), single)
         parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
@@ -143,7 +143,7 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
         notes = _exact_notes(single, failed, name, labels)
     else:
         deletion = one_step(model, units, len(labels))
-    if by is None and not exact:
+    if by is None and not again:
         distance = np.where(deletion.lost.any(axis=1), np.nan, cooks_distance(model))
     else:
         distance = deletion.distance * _share(len(labels), len(model.design.names))

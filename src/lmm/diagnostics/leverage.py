@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.arguments import fitted_model
 from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.deviance import Evaluation
@@ -91,7 +91,7 @@ def leverage(model: FittedModel) -> Leverage:
     >>> float(h.fixed.sum()), round(float(h.total[0]), 6)
     (1.0, 0.163754)
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "leverage")
     rows = standard_rows(model)
     deviance, at = model.deviance_function, model.optimum.evaluation
     fixed, random = np.empty(model.nobs), np.empty(model.nobs)
@@ -138,7 +138,7 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     >>> cooks_distance(fit)[:3].round(4)
     array([0.1177, 0.4667, 0.4667])
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "cooks_distance")
     p = len(model.design.names)
     if p == 0:
         return np.full(model.nobs, np.nan)

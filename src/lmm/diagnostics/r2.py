@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, confidence_level, fitted_model, number_of_replicates, random_generator
+from lmm.arguments import Seed, confidence_level, number_of_replicates, random_generator
 from lmm.display import Report, Table
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
@@ -167,13 +168,13 @@ class ICC(Shares):
         return "Intraclass correlation", rows
 
 
-def r2(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> R2:
+def r2(fit: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> R2:
     """
     Marginal and conditional coefficient of determination.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     n_boot : int
         Replicates of the parametric bootstrap that limits come from; 0 for no limits.
     level : float
@@ -215,18 +216,18 @@ def r2(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = 
     marginal       0.1    0.4
     conditional    0.7    0.9
     """
-    parts, boot = _computed(model, _r2_shares, n_boot, level, rng, workers)
+    parts, boot = _computed(mixed_model(fit, "r2"), _r2_shares, n_boot, level, rng, workers)
     shares = {name: float(share[0]) for name, share in _r2_shares(parts).items()}
     return R2(**shares, variances=parts.first(), level=level, bootstrap=boot)
 
 
-def icc(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> ICC:
+def icc(fit: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> ICC:
     """
     Intraclass correlation: the share of the random effects in the variance.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     n_boot : int
         Replicates of the parametric bootstrap that limits come from; 0 for no limits.
     level : float
@@ -265,7 +266,7 @@ def icc(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed =
     adjusted, plate                0.1509
     adjusted, sample               0.7854
     """
-    parts, boot = _computed(model, _icc_shares, n_boot, level, rng, workers)
+    parts, boot = _computed(mixed_model(fit, "icc"), _icc_shares, n_boot, level, rng, workers)
     shares = {name: float(share[0]) for name, share in _icc_shares(parts).items()}
     return ICC(
         adjusted=shares["adjusted"],
@@ -331,7 +332,6 @@ def _computed(
     workers: Workers,
 ) -> tuple[Parts, BootstrapResult | None]:
     """Parts of the variance of a fit, and the bootstrap of its shares where it is asked for."""
-    model = fitted_model(model)
     count = number_of_replicates(n_boot, "limits")
     confidence_level(level)
     generator, workers = random_generator(rng), checked_workers(workers)

@@ -13,6 +13,7 @@ from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
 from lmm.inference.term_hypotheses import estimable_hypotheses, sequential_hypotheses
 from lmm.linalg import FloatArray, triangular_factor
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -70,12 +71,9 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     temperature        2100.300  420.060     5.0   210.0     20.520    0.000
     recipe:temperature  205.978   20.598    10.0   210.0      1.006    0.439
     """
-    from lmm.model import FittedModel as Model  # noqa: PLC0415 - the model imports its inference
-
-    if not isinstance(fit, Model):
-        raise ArgumentError(f"anova takes one fitted model, of lmm.fit; got {fit!r}. Models are compared by lmm.lrt")
+    fit = mixed_model(fit, "anova")
     if not isinstance(type, (int, str)) or isinstance(type, bool) or type not in TYPES:
-        raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}")
+        raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}. Models are compared by lmm.lrt")
     method = approximation(fit, ddf)
     if TYPES[type] == 3:  # noqa: PLR2004 - the type's name
         hypotheses, empty = estimable_hypotheses(fit.design)

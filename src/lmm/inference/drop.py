@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, random_generator
+from lmm.arguments import Seed, random_generator, true_or_false
 from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.anova import anova
 from lmm.inference.lrt import check_test, compare
 from lmm.inference.reduced import fit_quietly, remaining_columns, without_fixed
-from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
+from lmm.models import mixed_model
 from lmm.syntax import term_name
 from lmm.workers import Workers
 
@@ -80,13 +80,12 @@ def ranova(
     <none>                           6        NaN
     Days in (Days | Subject)         4     42.837  0.5 chi2(1) + 0.5 chi2(2)
     """
-    require_mixed(fit, "ranova")
+    fit = mixed_model(fit, "ranova")
     check_test(test, n_boot, workers)
-    if not isinstance(reduce_terms, (bool, np.bool_)):
-        raise ArgumentError(f"reduce_terms must be True or False; got {reduce_terms!r}")
+    by_effect = true_or_false("reduce_terms", reduce_terms)
     generator = random_generator(rng)
     names, rows = [NONE], [_own(fit)]
-    for name, design in _reduced_designs(fit, reduce_terms=bool(reduce_terms)):
+    for name, design in _reduced_designs(fit, reduce_terms=by_effect):
         small = fit_quietly(fit, design, reml=fit.reml)
         step = compare(small, fit, test=test, n_boot=n_boot, rng=generator, workers=workers)
         names.append(name)
@@ -133,7 +132,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Line           5  259.4999     6.0424  4.0   0.1960
     Age            7  257.4761     0.0187  2.0   0.9907
     """
-    require_mixed(fit, "drop1")
+    fit = mixed_model(fit, "drop1")
     if not isinstance(test, str) or test not in {"lrt", "f"}:
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)

@@ -10,8 +10,9 @@ from scipy import special
 from lmm.crossproducts import Block
 from lmm.inference.projections import residual_space
 from lmm.inference.result import TestResult
-from lmm.inference.tested import EffectsTested, require_mixed, tested_effects
+from lmm.inference.tested import EffectsTested, tested_effects
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.standardize import standardize
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def exact_f_test(fit: FittedModel, group: str | None = None) -> TestResult:
     Null hypothesis: The variance of Batch is zero.
     F = 4.5983, null distribution F(5, 24), p-value 0.0044
     """
-    require_mixed(fit, "exact_f_test")
+    fit = mixed_model(fit, "exact_f_test")
     tested = tested_effects(fit, group)
     design = fit.design
     y = design.y if design.offset is None else design.y - design.offset

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, at_least, random_generator
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.reduced import fit_quietly, gain, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
-from lmm.inference.tested import EffectsTested, one_variance, require_mixed
+from lmm.inference.tested import EffectsTested, one_variance
 from lmm.linalg import FloatArray, sum_by
+from lmm.models import mixed_model
 from lmm.standardize import standardize
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, 
     RLR = 0.54895, null distribution finite-sample, 10000 draws, p-value 0.2...
     Standard error of the p-value from the draws: 0.004.
     """
-    require_mixed(fit, "exact_rlrt")
+    fit = mixed_model(fit, "exact_rlrt")
     tested = one_variance(fit, group)
-    count, generator = _draws(n_sim), random_generator(rng)
+    count, generator = at_least(1, "n_sim", n_sim, of="draws"), random_generator(rng)
     full = fit if fit.reml else fit_quietly(fit, fit.design, reml=True)
     null = fit_quietly(fit, without_random(fit, tested), reml=True)
     notes = [] if fit.reml else ["The model was fitted by ML; both models were fitted by REML for the test."]
@@ -156,7 +157,7 @@ def exact_lrt(
     >>> lmm.exact_lrt(fit, rng=1).statistic
     5.4028
     """
-    require_mixed(fit, "exact_lrt")
+    fit = mixed_model(fit, "exact_lrt")
     tested = one_variance(fit, group)
     if sum(len(factor.effects) for factor in fit.factors) > 1:
         raise ModelError(
@@ -164,7 +165,7 @@ def exact_lrt(
             "takes the others as known, or lmm.lrt with test='bootstrap'"
         )
     names = _names(drop)
-    count, generator = _draws(n_sim), random_generator(rng)
+    count, generator = at_least(1, "n_sim", n_sim, of="draws"), random_generator(rng)
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
     reduced = without_fixed(without_random(fit, tested), names)
     null = fit_quietly(fit, reduced, reml=False)
@@ -173,13 +174,6 @@ def exact_lrt(
     eigenvalues = replace(_spectrum(fit, tested, reml=False), n_fixed=fit.design.X.shape[1] - reduced.X.shape[1])
     statistic = gain(null.deviance, full.deviance)
     return _result("", "LR", sentence, statistic, eigenvalues, count, generator, notes)
-
-
-def _draws(n_sim: object) -> int:
-    count = whole_number(n_sim)
-    if count is None or count < 1:
-        raise ArgumentError(f"n_sim must be a positive whole number of draws, for example 10000; got {n_sim!r}")
-    return count
 
 
 def _names(drop: object) -> tuple[str, ...]:

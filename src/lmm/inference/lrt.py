@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, one_of, random_generator, whole_number
+from lmm.arguments import Seed, at_least, one_of, random_generator
 from lmm.display import Report, Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
@@ -19,6 +19,7 @@ from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import check_comparable, embed, same_fixed_part
 from lmm.inference.reduced import fit_quietly, gain
 from lmm.linalg import FloatArray
+from lmm.models import linear_model
 from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
@@ -283,20 +284,15 @@ def _blank_first(cells: list[str]) -> list[str]:
 
 
 def _check(fits: Sequence[object], test: object, n_boot: object, workers: object) -> None:
-    from lmm.model import FittedModel  # noqa: PLC0415 - imported where it is looked at, not for annotations only
-
     if len(fits) < 2:  # noqa: PLR2004 - a pair
         raise ArgumentError(f"lrt compares two or more fitted models; got {len(fits)}")
     for fit in fits:
-        if not isinstance(fit, (FittedModel, FixedModel)):
-            raise ArgumentError(f"lrt takes models fitted by lmm.fit; got a {type(fit).__name__}")
+        linear_model(fit, "lrt")
     check_test(test, n_boot, workers)
 
 
 def check_test(test: object, n_boot: object, workers: object) -> None:
     """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
     one_of("test", test, TESTS)
-    count = whole_number(n_boot)
-    if count is None or count < 1:
-        raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")
+    at_least(1, "n_boot", n_boot, of="draws")
     checked_workers(workers)

@@ -16,7 +16,8 @@ from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.ratio import RatioLikelihood
 from lmm.inference.result import TestResult
 from lmm.inference.strata import Stratum, strata
-from lmm.inference.tested import EffectsTested, one_variance, require_mixed
+from lmm.inference.tested import EffectsTested, one_variance
+from lmm.models import mixed_model
 from lmm.standardize import standardize
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def optimal_test(
     Mean squares with expectations sigma^2 + 2 var(batch:cask) + 6 var(batch) and sigma^2 + 2 var(batch:cask).
     Ratio to sigma^2 + 2 var(batch:cask): 0.094459, 95 % interval 0 to 0.79086
     """
-    require_mixed(fit, "optimal_test")
+    fit = mixed_model(fit, "optimal_test")
     tested = one_variance(fit, group)
     value = _ratio(ratio)
     confidence_level(level)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model
 from lmm.display import label_text
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_effect, chosen_factor
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
 
@@ -58,7 +58,7 @@ def caterpillar(
     >>> lmm.plots.caterpillar(fit, "Subject", "Days").get_xlabel()
     'Subject: Days'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "caterpillar")
     t = chosen_factor(model, group)
     factor = model.factors[t]
     name = factor.effects[chosen_effect(model, t, effect)]
@@ -111,7 +111,7 @@ def shrinkage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Subject: Intercept', 'Subject: Days')
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "shrinkage")
     t = chosen_factor(model, group)
     factor, b = model.factors[t], model.modes[t]
     chosen = chosen_effect(model, t, effect)

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from lmm.arguments import Seed, confidence_level, fitted_model, random_generator, whole_number
+from lmm.arguments import Seed, at_least, confidence_level, random_generator
 from lmm.diagnostics.simulated import Standardized, observed, simulated
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_effect, chosen_factor
 from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
 
@@ -62,7 +63,7 @@ def qq_residuals(
     >>> lmm.plots.qq_residuals(fit).get_ylabel()
     'Studentised residual'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "qq_residuals")
     generator, count, level = _check(n_sim, level, rng)
     draws = simulated(model, count, generator) if count else None
     ax = axes_or_new(ax)
@@ -110,7 +111,7 @@ def qq_random_effects(
     >>> [ax.get_title() for ax in axes]
     ['Subject: Intercept', 'Subject: Days']
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "qq_random_effects")
     generator, count, level = _check(n_sim, level, rng)
     chosen = _effects(model, group, effect)
     if ax is not None and len(chosen) > 1:
@@ -146,10 +147,7 @@ def draw_effect(
 
 
 def _check(n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
-    count = whole_number(n_sim)
-    if count is None or count < 0:
-        raise ArgumentError(f"n_sim must be a number of simulated responses, 0 for no band; got {n_sim!r}")
-    return random_generator(rng), count, confidence_level(level)
+    return random_generator(rng), at_least(0, "n_sim", n_sim, of="simulated responses"), confidence_level(level)
 
 
 def _effects(model: FittedModel, group: str | None, effect: str | None) -> list[tuple[int, int]]:

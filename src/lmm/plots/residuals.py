@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model
 from lmm.display import label_text
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
 
@@ -55,7 +55,7 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Fitted value', 'Studentised residual')
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "residuals_vs_fitted")
     y = np.asarray(model.residuals(kind))
     x = np.asarray(model.fittedvalues)
     ax = axes_or_new(ax)
@@ -90,7 +90,7 @@ def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
     >>> lmm.plots.scale_location(fit).get_ylabel()
     'Square root of |studentised residual|'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "scale_location")
     ax = axes_or_new(ax)
     _points_and_smooth(ax, np.asarray(model.fittedvalues), np.sqrt(np.abs(model.residuals("studentized").to_numpy())))
     ax.set(xlabel="Fitted value", ylabel="Square root of |studentised residual|")
@@ -124,7 +124,7 @@ def residuals_by_group(
     >>> lmm.plots.residuals_by_group(fit, "Subject", kind="marginal").get_xlabel()
     'Subject, by median'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "residuals_by_group")
     factor = model.factors[chosen_factor(model, group)]
     values = model.residuals(kind).to_numpy()
     boxes = [values[factor.codes == j] for j in range(factor.n_levels)]
