@@ -92,6 +92,8 @@ class Design:
         Rows left out for a missing value, and for a weight of zero.
     fixed_encoding : Encoding
         Builds the columns of X (before dropping) on new data.
+    offset_states : tuple of dict
+        What the transforms of each ``offset()`` of the formula remember.
     offset_argument, weights_argument : str or None
         Column or expression that was given for them.
     offset_given : bool
@@ -123,6 +125,16 @@ class Design:
     offset_given: bool
     weights_argument: str | None
     variables: dict[str, Variable]
+
+    @property
+    def y_less_offset(self) -> FloatArray:
+        """The response less all offsets, shape (n,)."""
+        return self.y if self.offset is None else self.y - self.offset
+
+    @property
+    def root_weights(self) -> FloatArray:
+        """Square roots of the precision weights, shape (n,); ones where there are none."""
+        return np.ones(len(self.y)) if self.weights is None else np.sqrt(self.weights)
 
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""

@@ -213,9 +213,13 @@ def standardized_deviance(
 ) -> tuple[tuple[GroupingFactor, ...], ProfiledDeviance, Basis]:
     """Grouping factors of a design, its deviance in the standardised basis, and the way back to the user's scale."""
     factors = grouping_factors(design.terms)
-    y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
-        [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name
+        [factor.block for factor in factors],
+        design.X,
+        design.R,
+        design.y_less_offset,
+        design.weights,
+        name=design.response_name,
     )
     deviance = ProfiledDeviance(
         cross_products(blocks, Q, response),

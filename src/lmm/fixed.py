@@ -20,7 +20,7 @@ from lmm.linear import LinearModel
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.simulate import simulate
-from lmm.standardize import standardize
+from lmm.standardize import Basis, standardize
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,6 +134,25 @@ class FixedSummary(Report):
         return [self.figures]
 
 
+def least_squares(design: Design) -> tuple[FloatArray, FloatArray, Basis]:
+    """
+    What the fixed effects leave of the response, in the standardised basis.
+
+    Returns
+    -------
+    Q : ndarray (n, p)
+        Orthonormal columns that span those of X, rows multiplied by the square roots of their weights.
+    residual : ndarray (n,)
+        The response less offset, orthogonal to Q, with mean square 1.
+    basis : Basis
+        The way back to the user's scale.
+    """
+    _, Q, residual, basis = standardize(
+        [], design.X, design.R, design.y_less_offset, design.weights, name=design.response_name
+    )
+    return Q, residual, basis
+
+
 def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> FixedModel:
     """
     Least squares, with the likelihood that a mixed model has where all its random effects are zero.
@@ -141,8 +160,7 @@ def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> Fixe
     ML: n (1 + log(2 pi RSS / n)); REML: log|X'WX| + (n - p) (1 + log(2 pi RSS / (n - p))); both less the sum of the
     logs of the weights. With sigma known the second factor is nu log(2 pi sigma^2) + RSS / sigma^2.
     """
-    y = design.y if design.offset is None else design.y - design.offset
-    _, _, residual, basis = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    _, residual, basis = least_squares(design)
     n, p = design.X.shape
     nu = n - p if reml else n
     rss = float(residual @ residual)

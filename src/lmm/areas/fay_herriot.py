@@ -248,7 +248,7 @@ def fay_herriot(
     rows = np.concatenate([used, unsampled.rows])
     order = np.argsort(rows)
     labels = _area_labels(design, frame, area, rows[order])
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     fit = None
     if method == "fh":
         A = moment_variance(y, design.X, D_used)

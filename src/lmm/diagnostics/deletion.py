@@ -30,7 +30,7 @@ from scipy.linalg import lapack
 from lmm.crossproducts import CrossProducts, cross_products
 from lmm.deviance import ProfiledDeviance
 from lmm.diagnostics.leverage import reduce_fixed
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.errors import ModelError
 from lmm.estimates import estimates
 from lmm.inference.parameters import variance_parameters
@@ -104,7 +104,7 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
     deviance, at, basis = model.deviance_function, model.optimum.evaluation, model.basis
     p = deviance.cross.p
     rows = standard_rows(model)
-    e = root_weights(model) * model.resid.to_numpy() / basis.scale
+    e = model.design.root_weights * model.resid.to_numpy() / basis.scale
     L_inverse: FloatArray = lapack.dtrtri(at.border[:p, :p], lower=1)[0]
     root = basis.R_inverse @ L_inverse.T  # user's coefficients from those in which C is the identity
     change, se = np.full((n_units, p), np.nan), np.full((n_units, p), np.nan)

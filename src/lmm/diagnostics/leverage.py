@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.linalg import FloatArray
 from lmm.models import mixed_model
 
@@ -143,7 +143,7 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     if p == 0:
         return np.full(model.nobs, np.nan)
     h = leverage(model)
-    scaled = root_weights(model) * model.resid.to_numpy() / model.sigma
+    scaled = model.design.root_weights * model.resid.to_numpy() / model.sigma
     return np.asarray(scaled**2 * h.total / (p * h.left**2))
 
 

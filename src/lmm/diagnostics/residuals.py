@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lmm.arguments import one_of
 from lmm.diagnostics.leverage import leverage
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.linalg import FloatArray, IntArray
 from lmm.memory import require_memory
 
@@ -37,12 +37,10 @@ def _values(model: FittedModel, kind: str) -> FloatArray:
         return _decorrelated(model)
     response: FloatArray = np.asarray(model.resid)
     if kind == "marginal":
-        design = model.design
-        known = design.X @ model.estimates.beta
-        return np.asarray(design.y - known if design.offset is None else design.y - known - design.offset)
+        return np.asarray(model.design.y_less_offset - model.design.X @ model.estimates.beta)
     if kind == "response":
         return response
-    pearson: FloatArray = root_weights(model) * response
+    pearson: FloatArray = model.design.root_weights * response
     if kind == "pearson":
         return pearson
     if kind == "scaled":

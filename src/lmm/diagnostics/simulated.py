@@ -13,7 +13,7 @@ from lmm.crossproducts import cross_products
 from lmm.deviance import ProfiledDeviance
 from lmm.diagnostics.leverage import leverage
 from lmm.diagnostics.modes import mode_variances
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class Standardized:
 
 def observed(model: FittedModel) -> Standardized:
     """Those of the response that was fitted, r = 1."""
-    y = model.design.y if model.design.offset is None else model.design.y - model.design.offset
-    return _at_fitted_theta(model, y[None])
+    return _at_fitted_theta(model, model.design.y_less_offset[None])
 
 
 def simulated(model: FittedModel, n: int, rng: np.random.Generator) -> Standardized:
@@ -60,7 +59,7 @@ def simulated(model: FittedModel, n: int, rng: np.random.Generator) -> Standardi
 def _at_fitted_theta(model: FittedModel, Y: FloatArray) -> Standardized:
     """Residuals and random effects of responses less their offset, shape (r, n)."""
     basis = model.basis
-    rows, root = standard_rows(model), root_weights(model)
+    rows, root = standard_rows(model), model.design.root_weights
     responses = root * (Y - model.design.X @ basis.beta_0) / basis.scale
     spread = np.sqrt(leverage(model).left)
     variances = mode_variances(model.deviance_function, model.optimum.evaluation, basis)

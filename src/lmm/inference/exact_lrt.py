@@ -10,13 +10,13 @@ import numpy as np
 
 from lmm.arguments import Seed, at_least, random_generator
 from lmm.errors import ArgumentError, ModelError
+from lmm.fixed import least_squares
 from lmm.inference.reduced import fit_quietly, gain, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
 from lmm.inference.tested import EffectsTested, one_variance
 from lmm.linalg import FloatArray, sum_by
 from lmm.models import mixed_model
-from lmm.standardize import standardize
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -186,10 +186,8 @@ def _names(drop: object) -> tuple[str, ...]:
 def _spectrum(fit: FittedModel, tested: EffectsTested, *, reml: bool) -> Spectrum:
     """Spectrum of the tested effect, alone with the fixed effects of the model."""
     design, factor = fit.design, fit.factors[tested.factor]
-    z = factor.columns[:, tested.effects][:, 0]
-    if design.weights is not None:
-        z = z * np.sqrt(design.weights)
-    _, Q, _, _ = standardize([], design.X, design.R, design.y, design.weights)
+    z = design.root_weights * factor.columns[:, tested.effects][:, 0]
+    Q, _, _ = least_squares(design)
     lengths = sum_by(factor.codes, z * z, factor.n_levels)
     W = np.column_stack([np.zeros((factor.n_levels, 0)), *(sum_by(factor.codes, z * q, factor.n_levels) for q in Q.T)])
     return spectrum(lengths, W, fit.nobs, reml=reml, sigma_known=fit.known_sigma is not None)

@@ -69,7 +69,7 @@ def check_comparable(fits: Sequence[FittedModel | FixedModel]) -> None:
             raise ArgumentError(
                 f"the models {pair} {_different_responses(one, two)}: their likelihoods cannot be compared"
             )
-        if not np.array_equal(_weights(first), _weights(other)):
+        if not np.array_equal(one.root_weights, two.root_weights):
             raise ArgumentError(f"the models {pair} have different weights: their likelihoods cannot be compared")
 
 
@@ -140,7 +140,7 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
 def _check_fixed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> None:
     """Refuse fixed effects, or a difference of offsets, outside the column space of the larger model."""
     design = big.design
-    root = np.sqrt(_weights(big))
+    root = design.root_weights
     Q = np.linalg.qr(root[:, None] * design.X)[0]
     columns = dict(zip(small.design.names, small.design.X.T, strict=True))
     columns["the offset"] = _offset(small) - _offset(big)
@@ -158,11 +158,6 @@ def _not_nested(small: FittedModel | FixedModel, big: FittedModel | FixedModel, 
     )
 
 
-def _weights(model: FittedModel | FixedModel) -> FloatArray:
-    """Precision weights, shape (n,), ones where there are none."""
-    return np.ones(model.nobs) if model.design.weights is None else model.design.weights
-
-
 def _offset(model: FittedModel | FixedModel) -> FloatArray:
     """Offset, shape (n,), zeros where there is none."""
     return np.zeros(model.nobs) if model.design.offset is None else model.design.offset
@@ -172,7 +167,7 @@ def _blocks(model: FittedModel | FixedModel) -> list[Block]:
     """Standardised columns of each grouping factor, rows multiplied by the square roots of the weights."""
     if isinstance(model, FixedModel):
         return []
-    root = np.sqrt(_weights(model))
+    root = model.design.root_weights
     return [
         Block(factor.codes, factor.n_levels, (factor.columns * root[:, None]) @ A)
         for factor, A in zip(model.factors, model.basis.bases, strict=True)

@@ -12,13 +12,13 @@ from scipy import special
 from lmm.arguments import confidence_level
 from lmm.crossproducts import Block
 from lmm.errors import ArgumentError, ModelError
+from lmm.fixed import least_squares
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.ratio import RatioLikelihood
 from lmm.inference.result import TestResult
 from lmm.inference.strata import Stratum, strata
 from lmm.inference.tested import EffectsTested, one_variance
 from lmm.models import mixed_model
-from lmm.standardize import standardize
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -215,7 +215,7 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
 def _strata(fit: FittedModel, tested: EffectsTested) -> tuple[list[str], list[Stratum] | None, int]:
     """Names of the random effects, the strata of the model, and the number of the tested effect."""
     design = fit.design
-    root = np.ones(fit.nobs) if design.weights is None else np.sqrt(design.weights)
+    root = design.root_weights
     labels: list[str] = []
     blocks: list[Block] = []
     g = 0
@@ -230,8 +230,7 @@ def _strata(fit: FittedModel, tested: EffectsTested) -> tuple[list[str], list[St
                 g = len(blocks)
             labels.append(factor.group if len(factor.effects) == 1 else f"{name} by {factor.group}")
             blocks.append(Block(factor.codes, factor.n_levels, (root * factor.columns[:, a])[:, None]))
-    y = design.y if design.offset is None else design.y - design.offset
-    _, Q, residual, _ = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    Q, residual, _ = least_squares(design)
     return labels, strata(blocks, Q, residual), g
 
 

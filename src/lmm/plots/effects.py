@@ -151,7 +151,7 @@ def estimates_alone(model: FittedModel, t: int) -> FloatArray:
     factor = model.factors[t]
     own = np.einsum("na,na->n", factor.columns, model.modes[t][factor.codes])
     rest = model.resid.to_numpy() + own
-    root = np.ones(model.nobs) if model.design.weights is None else np.sqrt(model.design.weights)
+    root = model.design.root_weights
     columns, rest = root[:, None] * factor.columns, root * rest
     k = columns.shape[1]
     found = np.full((factor.n_levels, k), np.nan)
