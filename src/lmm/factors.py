@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
+from lmm.crossproducts import Block
 from lmm.design import RandomTerm
 from lmm.linalg import FloatArray, IntArray
 from lmm.standardize import RawBlock
@@ -91,3 +94,15 @@ def _gather(terms: list[RandomTerm], numbers: tuple[int, ...]) -> GroupingFactor
         terms=numbers,
         term_effects=tuple(term_effects),
     )
+
+
+def random_effects_matrix(factors: Sequence[GroupingFactor]) -> sparse.csr_matrix:
+    """Z, shape (n, q): by grouping factor, by level, by effect."""
+    blocks = [Block(factor.codes, factor.n_levels, factor.columns).matrix for factor in factors]
+    return sparse.csr_matrix(sparse.hstack(blocks))
+
+
+def relative_factor(factors: Sequence[GroupingFactor], T: Sequence[FloatArray]) -> sparse.csr_matrix:
+    """Lambda, shape (q, q), from the relative factors T of the grouping factors, shape (k_t, k_t)."""
+    blocks = [sparse.kron(sparse.eye_array(factor.n_levels), own) for factor, own in zip(factors, T, strict=True)]
+    return sparse.csr_matrix(sparse.block_diag(blocks))

@@ -16,14 +16,13 @@ from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
-from lmm.factors import GroupingFactor
+from lmm.factors import GroupingFactor, random_effects_matrix, relative_factor
 from lmm.inference.coefficients import coef_table, conf_int
 from lmm.inference.contrasts import ContrastResult, contrast
 from lmm.inference.ddf import KenwardRoger, Satterthwaite, kenward_roger, satterthwaite
 from lmm.inference.hypotheses import Weights
 from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
-from lmm.inference.parameters import variance_parameters
-from lmm.inference.variance_table import variance_components_table
+from lmm.inference.variance_table import variance_components, variance_components_table
 from lmm.linalg import FloatArray
 from lmm.linear import LinearModel
 from lmm.optimize import Control, Optimum
@@ -330,12 +329,7 @@ class FittedModel(LinearModel):
             Columns group, var1, var2, vcov (variance or covariance), sdcor (standard deviation or correlation).
             var2 is NaN for a variance; the last row is Residual.
         """
-        covariances, rows = self.estimates.covariances, []
-        for parameter in variance_parameters(self.factors):
-            names = (*parameter.labels, np.nan, np.nan)[:3]
-            values = (parameter.value(covariances, self.sigma), parameter.sdcor(covariances, self.sigma))
-            rows.append((*names, *values))
-        return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
+        return variance_components(self)
 
     @property
     def random_cov(self) -> dict[str, pd.DataFrame]:
@@ -793,24 +787,12 @@ class FittedModel(LinearModel):
     @property
     def Z(self) -> sparse.csr_matrix:
         """Random-effects matrix (n, q): by grouping factor, by level, by effect."""
-        n = self.nobs
-        blocks = []
-        for factor in self.factors:
-            k = factor.columns.shape[1]
-            columns = factor.codes[:, None] * k + np.arange(k)
-            pointers = np.arange(0, n * k + 1, k)
-            shape = (n, factor.n_levels * k)
-            blocks.append(sparse.csr_matrix((factor.columns.ravel(), columns.ravel(), pointers), shape=shape))
-        return sparse.csr_matrix(sparse.hstack(blocks))
+        return random_effects_matrix(self.factors)
 
     @property
     def Lambda(self) -> sparse.csr_matrix:
         """Relative covariance factor (q, q) of all random effects, in the order of the columns of Z."""
-        blocks = [
-            sparse.kron(sparse.eye_array(factor.n_levels), T)
-            for factor, T in zip(self.factors, self.estimates.T, strict=True)
-        ]
-        return sparse.csr_matrix(sparse.block_diag(blocks))
+        return relative_factor(self.factors, self.estimates.T)
 
     # Verbs
 

@@ -21,7 +21,6 @@ from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.linalg import FloatArray
-from lmm.tail import Incidence
 
 if TYPE_CHECKING:
     from lmm.design import Design
@@ -191,10 +190,7 @@ def _directions(model: FittedModel | FixedModel, offset: int) -> list[tuple[int,
 def _inner_products(blocks: list[Block], directions: list[tuple[int, FloatArray]], n: int) -> FloatArray:
     """Traces of products of the Z E Z', and of I last, shape (m + 1, m + 1)."""
     cross = cross_products(blocks, np.zeros((n, 0)), np.zeros(n))
-    levels = np.arange(cross.sizes[0][1])
-    meetings = {(0, 0): Incidence(levels, levels, cross.A_11)}
-    meetings |= {(0, t + 1): incidence for t, incidence in enumerate(cross.with_first)}
-    meetings |= {(s + 1, t + 1): incidence for (s, t), incidence in cross.within.items()}
+    meetings = cross.meetings
     place = {t: i for i, t in enumerate(cross.order)}
     m = len(directions)
     gram = np.empty((m + 1, m + 1))

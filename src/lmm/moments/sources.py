@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from lmm.crossproducts import Block
 from lmm.design import Design
 from lmm.errors import ModelError
 from lmm.factors import GroupingFactor, grouping_factors
@@ -157,8 +158,7 @@ def _left_within_levels(factor: GroupingFactor, z: FloatArray, before: list[Floa
 
 def _spread(factor: GroupingFactor, z: FloatArray) -> sparse.csr_array:
     """One column over the levels of its factor, shape (n, J): one entry in each row."""
-    n = len(z)
-    return sparse.csr_array((z, factor.codes, np.arange(n + 1)), shape=(n, factor.n_levels))
+    return Block(factor.codes, factor.n_levels, z[:, None]).matrix
 
 
 def parameter_names(sources: tuple[Source, ...]) -> list[str]:
