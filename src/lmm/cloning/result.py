@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from lmm.arguments import Seed, at_least, confidence_level, one_of, random_gener
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, pooled_cov, r_hat
 from lmm.cloning.prediction import predicted_effects
 from lmm.cloning.sampler import ClonedModel, Draws
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError
 from lmm.inference.estimability import Estimability, design_estimability
 from lmm.linalg import FloatArray
@@ -28,8 +27,8 @@ MET = 1.1
 PICTURES = ("trace", "density", "clones")
 
 
-@dataclass(frozen=True)
-class DataCloning:
+@dataclass(frozen=True, repr=False)
+class DataCloning(Report):
     """
     Estimates by data cloning, made by `lmm.data_cloning`.
 
@@ -245,16 +244,7 @@ class DataCloning:
         }
         return pd.DataFrame(columns)
 
-    def __str__(self) -> str:
-        return "\n".join([*self._heading(), *(f"\n{table.text()}" for table in self._tables()), "", *self._verdict()])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
-        tables = "".join(table.html() for table in self._tables())
-        return f"<p>{heading}</p>{tables}<p>{html.escape(' '.join(self._verdict()))}</p>"
+    _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
         chains, n_iter, _ = self._last.shape
@@ -289,7 +279,7 @@ class DataCloning:
         rows = tuple(zip(map(str, weights.index), *cells, strict=True))
         return [Table("Combinations that are identified", ("", "Estimate", "Std. Error"), rows, 1)]
 
-    def _verdict(self) -> list[str]:
+    def _notes(self) -> list[str]:
         """What the diagnostics say, in words."""
         words = []
         if self.is_estimable is not None:
@@ -307,4 +297,4 @@ class DataCloning:
         unmet = self.diagnostics.loc[self.diagnostics["r_hat"] > MET, "n_clones"]
         if len(unmet):
             words.append(f"The chains have not met with {', '.join(map(str, unmet))} clones (r_hat): draw longer ones.")
-        return words
+        return ["\n".join(words)] if words else []

@@ -13,7 +13,7 @@ from scipy.special import chdtrc, ndtri
 
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
-from lmm.display import format_p
+from lmm.display import capital, format_p
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _scales(model: FittedModel) -> Finding:
         "The fit does not depend on it, but its numbers are hard to read: centre such predictors or change their "
         "units. Intercepts, fixed and random, refer to predictors of zero."
     )
-    return Finding("scales", "note", _sentence("; ".join(found)), advice)
+    return Finding("scales", "note", f"{capital('; '.join(found))}.", advice)
 
 
 def _outliers(model: FittedModel, studentized: FloatArray) -> Finding:
@@ -357,7 +357,3 @@ def _numbers_of_levels(model: FittedModel) -> Iterator[Finding]:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(map(repr, names[:SHOWN]))
     return shown + (", ..." if len(names) > SHOWN else "")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

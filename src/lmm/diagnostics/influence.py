@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from lmm.arguments import true_or_false
 from lmm.diagnostics.deletion import Deletion, one_step, too_few_levels
 from lmm.diagnostics.deletion import exact as exact_deletion
 from lmm.diagnostics.leverage import cooks_distance, leverage
-from lmm.display import Table, format_column, label_text
+from lmm.display import Report, Table, format_column, label_text
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray, IntArray
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@dataclass(frozen=True)
-class InfluenceResult:
+@dataclass(frozen=True, repr=False)
+class InfluenceResult(Report):
     """
     What becomes of the estimates without each row, or without each group of rows: one entry a unit left out.
 
@@ -91,20 +90,8 @@ class InfluenceResult:
             )
         return self._variances
 
-    def __str__(self) -> str:
-        heading, table, notes = self._shown()
-        return "\n".join([heading, table.text(), *notes])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading, table, notes = self._shown()
-        listed = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-        return f"<p>{html.escape(heading)}</p>{table.html()}{listed}"
-
-    def _shown(self) -> tuple[str, Table, tuple[str, ...]]:
-        """Heading, the units with the largest Cook's distances, and the notes."""
+    def _tables(self) -> list[Table]:
+        """The units with the largest Cook's distances."""
         how = "the model fitted again each time" if self.exact else "one step, variance ratios kept"
         what = "row" if self.by == "row" else f"level of {self.by!r}"
         heading = f"Leaving out each {what} in turn, {len(self.cooks_distance)} in all ({how})"
@@ -120,9 +107,11 @@ class InfluenceResult:
             format_column(ratio[places], most_decimals=3),
         )
         header = (what, "moves most", "dfbetas", "Cook's distance", "covratio")
-        table = Table("Largest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)
+        return [Table(f"{heading}\nLargest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)]
+
+    def _notes(self) -> list[str]:
         more = len(self.notes) - SHOWN
-        return heading, table, (*self.notes[:SHOWN], *([f"... and {more} more in notes."] if more > 0 else []))
+        return [*self.notes[:SHOWN], *([f"... and {more} more in notes."] if more > 0 else [])]
 
 
 def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lmm.display import DIGITS, Table, format_column, format_p
+from lmm.display import DIGITS, Report, Table, format_column, format_p
 from lmm.inference.contrasts import estimable, f_test
 from lmm.inference.ddf import approximation
 from lmm.linalg import FloatArray, triangular_factor
@@ -25,7 +24,7 @@ ON_SCALE = ("estimate", "std_error", "lower", "upper")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class MarginalMeans:
+class MarginalMeans(Report):
     """
     Marginal means or slopes, and contrasts of them where they were asked for.
 
@@ -64,6 +63,8 @@ class MarginalMeans:
     var: str | None
     ddf: str
 
+    _before_note = "\n\n"
+
     @property
     def factors(self) -> tuple[str, ...]:
         """Variables that the means are for, those of ``by`` last."""
@@ -81,16 +82,6 @@ class MarginalMeans:
 
     def __len__(self) -> int:
         return len(self.table)
-
-    def __str__(self) -> str:
-        return "\n\n".join([*(table.text() for table in self._tables()), "\n".join(self.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        notes = "<br>".join(html.escape(note) for note in self.notes)
-        return "".join(table.html() for table in self._tables()) + f"<p>{notes}</p>"
 
     def joint_test(self) -> pd.DataFrame:
         """
@@ -158,6 +149,9 @@ class MarginalMeans:
         if self.contrasts is not None:
             tables.append(_shown("Contrasts", self.contrasts, 1 + len(self.by)))
         return tables
+
+    def _notes(self) -> list[str]:
+        return ["\n".join(self.notes)]
 
 
 def _shown(title: str, table: pd.DataFrame, n_labels: int) -> Table:
