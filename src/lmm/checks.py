@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 
 from lmm import _formulaic, syntax
 from lmm.columns import Categorical, shown_labels
-from lmm.errors import DataError, FormulaError, LMMError, ModelError
+from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, ModelError
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
@@ -27,7 +26,7 @@ MANY_EFFECTS = 10_000
 
 def is_constant(name: str) -> bool:
     """Whether a name in an expression stands for something other than a column."""
-    return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS or name in ("pi", "np.pi")
+    return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS
 
 
 def unknown_column(name: str, names: Any, formula: str | None, where: str = "") -> LMMError:  # noqa: ANN401
@@ -44,7 +43,7 @@ def unknown_column(name: str, names: Any, formula: str | None, where: str = "") 
 def check_table(table: Table, na_action: str) -> None:
     """Refuse data without rows or columns, and an unknown na_action."""
     if na_action not in ("drop", "raise"):
-        raise LMMError(
+        raise ArgumentError(
             f'na_action must be "drop" (leave out rows with missing values) or "raise" (stop), not {na_action!r}.'
         )
     if not table.names:
@@ -252,13 +251,9 @@ def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
             )
 
 
-_CODED = re.compile(r"(?:factor|C|as\.factor)\(([\w.]+|`[^`]*`)[,)].*")
-
-
 def _bare_factor(expression: str) -> str:
     """``factor(x)`` and ``C(x, ...)`` code the same factor as ``x``."""
-    match = _CODED.fullmatch(expression)
-    return expression if match is None else match.group(1)
+    return syntax.made_a_factor(expression) or syntax.shown(expression)
 
 
 _NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items()}

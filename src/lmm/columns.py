@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lmm.errors import DataError
 from lmm.linalg import BoolArray, IntArray
 
-__all__ = ["Categorical", "Column", "Numeric", "as_categorical", "read_column", "shown_labels"]
+__all__ = ["Categorical", "Column", "Numeric", "as_categorical", "read_column", "shown_labels", "with_missing"]
 
 
 # Beyond this, not every float is the integer that it looks like.
@@ -85,6 +85,12 @@ def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-l
         codes = np.asarray(categorical.codes, dtype=np.intp)
         return _used_levels(codes, dtype.categories, bool(dtype.ordered), None)
     return _extension(name, values, dtype)
+
+
+def with_missing(values: NDArray[Any]) -> Numeric:
+    """Numbers that an expression gave; NaN marks a missing one."""
+    missing = np.isnan(np.asarray(values, dtype=np.float64))
+    return Numeric(values, missing if missing.any() else None)
 
 
 def as_categorical(column: Column) -> Categorical:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,7 @@ class Design:
         return self.terms[term].encoding.columns(self.new_rows(data))
 
     def group_codes(self, data: Any, term: int) -> IntArray:  # noqa: ANN401
-        """Groups (n_new,) of new data: -1 for a group that the fit did not have, -2 for a missing label."""
+        """Groups (n_new,) of new data, with the codes of `lmm.grouping` for new levels and missing labels."""
         return self.terms[term].grouping.codes(self.new_rows(data))
 
     def group_labels(self, data: Any, term: int) -> pd.Index[Any]:  # noqa: ANN401
@@ -328,15 +329,19 @@ def _used_columns(formula: ModelFormula, table: Table) -> dict[str, Column]:
     """Columns that the formula names."""
     used: dict[str, Column] = {}
     for expression in _expressions(formula):
-        plain = column_of(expression)
-        for name in (plain,) if plain is not None else columns_in(expression):
-            if name in used:
-                continue
-            if name in table:
+        for name in _columns_of(expression, table, formula.text):
+            if name not in used:
                 used[name] = table.column(name)
-            elif plain is not None or not checks.is_constant(name):
-                raise checks.unknown_column(name, table.names, formula.text)
     return used
+
+
+def _columns_of(expression: str, data: Table | _RowsUsed, formula: str | None, where: str = "") -> Iterator[str]:
+    """Columns that an expression uses; refuses a name that is neither a column of the data nor a constant."""
+    for name in columns_in(expression):
+        if name in data:
+            yield name
+        elif column_of(expression) is not None or not checks.is_constant(name):
+            raise checks.unknown_column(name, data.names, formula, where)
 
 
 def _expressions(formula: ModelFormula) -> list[str]:
@@ -370,12 +375,8 @@ def row_argument(
         check_positions(what, given, table.index, "the rows of the data", f"{what}.loc[data.index]")
         return values, {}
     expression = given if given in table else canonical_argument(what, given)
-    columns: dict[str, Column] = {}
-    for name in (given,) if given in table else columns_in(expression):
-        if name in table:
-            columns[name] = table.column(name)
-        elif not checks.is_constant(name):
-            raise checks.unknown_column(name, table.names, None, where=f"{what}={given!r}")
+    used = (given,) if given in table else _columns_of(expression, table, None, f"{what}={given!r}")
+    columns = {name: table.column(name) for name in used}
     rows = _RowsUsed(table, None, formula.text)
     column = columns.get(given)
     if isinstance(column, Categorical):
@@ -392,12 +393,8 @@ def row_argument(
 
 def _require_argument(what: str, expression: str | None, rows: _RowsUsed) -> None:
     """Refuse new data without a column that weights or offset were taken from."""
-    if expression is None:
-        return
-    plain = column_of(expression)
-    for name in (plain,) if plain is not None else columns_in(expression):
-        if name not in rows and (plain is not None or not checks.is_constant(name)):
-            raise checks.unknown_column(name, rows.names, None, where=f"{what}={expression!r}")
+    if expression is not None:
+        tuple(_columns_of(expression, rows, None, f"{what}={expression!r}"))
 
 
 def _readable(given: Any) -> str | None:  # noqa: ANN401

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, Numeric, as_categorical, shown_labels
+from lmm.columns import Categorical, as_categorical, shown_labels, with_missing
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
 from lmm.linalg import BoolArray, FloatArray, IntArray
@@ -305,8 +305,7 @@ def _as_fitted(expression: str, value: Value, coding: FactorCoding | None, rows:
     """Value on new data in the form that it had in the fit; missing where one of its columns is."""
     if coding is not None:
         if isinstance(value, np.ndarray):
-            missing = np.isnan(value)
-            value = as_categorical(Numeric(value, missing if missing.any() else None))
+            value = as_categorical(with_missing(value))
         if isinstance(value, Basis):
             raise DataError(f"`{expression}` was categorical in the data of the fit, and is not in the new data.")
         return _recode(expression, value, coding.levels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -20,6 +19,7 @@ from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFi
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
+from lmm.frames import near_matches
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
 from lmm.optimize import Control, Optimum, find_optimum
@@ -253,7 +253,7 @@ def _check_arguments(control: object, unknown: dict[str, object]) -> None:
     known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts", "allow_fixed")
     if unknown:
         name = next(iter(unknown))
-        near = difflib.get_close_matches(name.lower(), known, n=1)
+        near = near_matches(name.lower(), known)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ArgumentError(f"fit does not know the argument {name!r}: {hint}It takes {', '.join(known)}")
     if control is not None and not isinstance(control, Control):

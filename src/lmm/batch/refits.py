@@ -201,8 +201,8 @@ class Refitter:
             one = estimates(deviance, optimum.evaluation, basis, known)
             found.beta[i], found.std_error[i] = one.beta, np.sqrt(np.diagonal(one.cov_beta))
             found.sigma[i], found.criterion[i], found.singular[i] = one.sigma, one.criterion, optimum.on_boundary
-            for own, T in zip(found.covariances, one.T, strict=True):
-                own[i] = one.sigma**2 * T @ T.T
+            for own, covariance in zip(found.covariances, one.covariances, strict=True):
+                own[i] = covariance
         return found
 
     def _search_one(self, responses: Responses, i: int) -> tuple[ProfiledDeviance, Optimum | str]:

@@ -243,7 +243,7 @@ def exact(
         if not optimum.converged:
             failed[unit] = "the search for the optimum did not converge"
         found = estimates(without, optimum.evaluation, basis, model.known_sigma)
-        covariances = [found.sigma**2 * T @ T.T for T in found.T]
+        covariances = found.covariances
         variances[unit] = [parameter.value(covariances, found.sigma) for parameter in parameters]
         change = np.linalg.solve(root, found.beta - full.beta)
         result.params[unit] = found.beta

@@ -14,7 +14,7 @@ from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.anova import anova
-from lmm.inference.lrt import check_test, compare
+from lmm.inference.lrt import Comparison, check_test, compare
 from lmm.inference.reduced import fit_quietly, remaining_columns, without_fixed
 from lmm.linalg import RANK_TOLERANCE
 from lmm.models import mixed_model
@@ -84,12 +84,12 @@ def ranova(
     check_test(test, n_boot, workers)
     by_effect = true_or_false("reduce_terms", reduce_terms)
     generator = random_generator(rng)
-    names, rows = [NONE], [_own(fit)]
+    names, rows = [NONE], [_row(fit)]
     for name, design in _reduced_designs(fit, reduce_terms=by_effect):
         small = fit_quietly(fit, design, reml=fit.reml)
         step = compare(small, fit, test=test, n_boot=n_boot, rng=generator, workers=workers)
         names.append(name)
-        rows.append((*_own(small)[:3], step.statistic, float(step.df), step.distribution, step.p_value))
+        rows.append(_row(small, step))
     return pd.DataFrame(rows, columns=list(COLUMNS), index=names)
 
 
@@ -141,17 +141,19 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     if test == "f":
         return anova(fit, 2, ddf).loc[list(names), ["statistic", "num_df", "den_df", "p_value"]]
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
-    rows = [_own(full)]
+    rows = [_row(full)]
     for name in names:
         small = fit_quietly(fit, without_fixed(fit.design, (name,)), reml=False)
         step = compare(small, full, test="chi2", n_boot=1, rng=random_generator(None), workers=1)
-        rows.append((*_own(small)[:3], step.statistic, float(step.df), step.distribution, step.p_value))
+        rows.append(_row(small, step))
     return pd.DataFrame(rows, columns=list(COLUMNS), index=[NONE, *names])
 
 
-def _own(fit: FittedModel | FixedModel) -> tuple[int, float, float, float, float, str, float]:
-    """The row of a model that is compared with nothing."""
-    return fit.n_params, fit.llf, fit.aic, np.nan, np.nan, "", np.nan
+def _row(fit: FittedModel | FixedModel, step: Comparison | None = None) -> tuple[object, ...]:
+    """The row of a model, and of its comparison with the full one."""
+    tested = ("", np.nan) if step is None else (step.distribution, step.p_value)
+    change = (np.nan, np.nan) if step is None else (step.statistic, float(step.df))
+    return fit.n_params, fit.llf, fit.aic, *change, *tested
 
 
 def _reduced_designs(fit: FittedModel, *, reduce_terms: bool) -> Iterator[tuple[str, Design]]:

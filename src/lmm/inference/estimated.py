@@ -30,8 +30,7 @@ def estimate_names(model: FittedModel) -> tuple[str, ...]:
 
 def estimate_values(model: FittedModel) -> FloatArray:
     """Estimates of a fitted model, shape (m,), in the order of `estimate_names`."""
-    sigma = model.sigma
-    covariances = [sigma**2 * T @ T.T for T in model.estimates.T]
+    sigma, covariances = model.sigma, model.estimates.covariances
     known = model.known_sigma is not None
     parameters = variance_parameters(model.factors, sigma_known=known)
     values = [parameter.value(covariances, sigma) for parameter in parameters]

@@ -11,6 +11,7 @@ import numpy as np
 from lmm.arguments import Seed, at_least, random_generator
 from lmm.errors import ArgumentError, ModelError
 from lmm.fixed import least_squares
+from lmm.inference.distributions import simulated_p
 from lmm.inference.reduced import fit_quietly, gain, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
@@ -38,7 +39,7 @@ class SimulatedTest(TestResult):
     @property
     def p_error(self) -> float:
         """Standard error of the p-value from the finite number of draws."""
-        return float(np.sqrt(self.p_value * (1.0 - self.p_value) / len(self.draws)))
+        return simulated_p(self.statistic, self.draws)[1]
 
 
 def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, rng: Seed = None) -> SimulatedTest:
@@ -205,8 +206,7 @@ def _result(
 ) -> SimulatedTest:
     """Draw the null distribution and compare."""
     draws = simulate_statistics(eigenvalues, n_sim, rng)
-    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + n_sim)
-    error = float(np.sqrt(p_value * (1.0 - p_value) / n_sim))
+    p_value, error = simulated_p(statistic, draws)
     return SimulatedTest(
         f"Exact {kind} likelihood-ratio test".replace("  ", " "),
         null,

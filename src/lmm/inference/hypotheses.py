@@ -7,7 +7,6 @@ Line[1] = 10"``. Without an equals sign the right-hand side is 0.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import as_numbers
 from lmm.errors import ArgumentError
+from lmm.frames import near_matches
 from lmm.linalg import BoolArray, FloatArray
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -253,7 +253,7 @@ class _Reader:
 
 
 def _unknown(name: str, names: Sequence[str]) -> ArgumentError:
-    near = difflib.get_close_matches(name, names, n=1)
+    near = near_matches(name, names)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ArgumentError(f"the model has no coefficient {name!r}.{hint} Its coefficients: {', '.join(names)}")
 

@@ -15,6 +15,7 @@ from lmm.display import Report, Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.boundary import null_distribution
+from lmm.inference.distributions import simulated_p
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import check_comparable, embed, same_fixed_part
 from lmm.inference.reduced import fit_quietly, gain
@@ -240,8 +241,7 @@ def _bootstrap(
     from lmm.inference.null_distribution import bootstrap_lrt_statistics  # noqa: PLC0415 - most tests need no refits
 
     draws: FloatArray = bootstrap_lrt_statistics(small, big, n_boot, rng, workers)
-    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + len(draws))
-    error = float(np.sqrt(p_value * (1.0 - p_value) / len(draws)))
+    p_value, error = simulated_p(statistic, draws)
     note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {len(draws)} draws."
     df = big.n_params - small.n_params
     return Comparison(statistic, df, f"bootstrap, {len(draws)} draws", p_value, (*notes, note))

@@ -238,7 +238,7 @@ def _image(
     covariances: Sequence[FloatArray],
 ) -> tuple[FloatArray, ...]:
     """Relative covariance matrices of the larger model for some of the smaller's."""
-    values = [covariances[parameter.factor][parameter.effects] for parameter in _parameters(small)]  # type: ignore[index]
+    values = [parameter.value(covariances, np.nan) for parameter in _parameters(small)]  # none is the residual variance
     amounts = coefficients @ np.append(values, 1.0)
     images = [np.zeros((factor.covariance.size,) * 2) for factor in big.factors]
     for (t, E), amount in zip(_directions(big, 0), amounts[:-1] / amounts[-1], strict=True):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 # What a variance is compared with where no other random effect is in the way.
-RESIDUAL = "the residual variance"
+RESIDUAL_VARIANCE = "the residual variance"
 # Difference of two multipliers, relative, that is rounding error.
 SAME = 1e-6
 
@@ -154,7 +154,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
     lower, upper = likelihood.limits(level)
     return RatioTest(
         f"Likelihood-ratio test of a variance ratio ({'REML' if fit.reml else 'maximum likelihood'})",
-        _null(tested, ratio, RESIDUAL),
+        _null(tested, ratio, RESIDUAL_VARIANCE),
         statistic,
         (1.0,),
         distribution.sf(statistic),
@@ -165,7 +165,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
         lower,
         upper,
         level,
-        RESIDUAL,
+        RESIDUAL_VARIANCE,
     )
 
 
@@ -194,7 +194,7 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
     tail = float(special.fdtrc(d_1, d_2, statistic))
     tails = (1.0 - level) / 2.0
     upper_f, lower_f = special.fdtri(d_1, d_2, 1.0 - tails), special.fdtri(d_1, d_2, tails)
-    denominator = expectation if below.multipliers.any() else RESIDUAL
+    denominator = expectation if below.multipliers.any() else RESIDUAL_VARIANCE
     return RatioTest(
         name,
         _null(tested, ratio, denominator),

@@ -14,8 +14,7 @@ from lmm.linalg import FloatArray
 from lmm.models import mixed_model
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, PALETTE, axes_or_new
-from lmm.syntax import columns_in
-from lmm.variables import made_a_factor
+from lmm.syntax import columns_in, made_a_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
