@@ -250,11 +250,7 @@ def build_design(
     w = w if w is None or rows is None else w[rows]
     total, offset_states = _offset(formula, selected, o if o is None or rows is None else o[rows])
     X, encoding = encode(formula.fixed, evaluated)
-    R, kept = triangular_factor(X if w is None else np.sqrt(w)[:, None] * X)
-    aliasing = np.zeros((len(R), 0))
-    if not kept.all():
-        X, dropped = np.asfortranarray(X[:, kept]), X[:, ~kept]
-        aliasing = _combinations(X, dropped)
+    X, R, kept, aliasing = _full_rank(X, w)
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
@@ -286,6 +282,15 @@ def build_design(
     if estimable:
         checks.check_estimable(design, sigma_fixed=sigma_fixed)
     return design
+
+
+def _full_rank(X: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:
+    """X without dependent columns, R, which columns stayed, and those that did not in terms of these: see `Design`."""
+    R, kept = triangular_factor(X if weights is None else np.sqrt(weights)[:, None] * X)
+    if kept.all():
+        return X, R, kept, np.zeros((len(R), 0))
+    independent = np.asfortranarray(X[:, kept])
+    return independent, R, kept, _combinations(independent, X[:, ~kept])
 
 
 def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:

@@ -233,12 +233,7 @@ def fay_herriot(
     one_of("method", method, METHODS)
     if area is not None and not isinstance(area, str):
         raise ArgumentError(f"area must be the name of a column, or None for the index of the data; got {area!r}")
-    frame = as_frame(data)
-    group = area or "area"
-    if area is None:
-        while group in frame.columns:
-            group += "_"
-        frame = frame.assign(**{group: np.arange(len(frame))})
+    frame, group = _with_areas(as_frame(data), area)
     parsed = area_formula(formula, group)
     D = _sampling_variances(variance, as_table(frame), parsed)
     design = build_design(parsed, frame, weights=1.0 / D, na_action=na_action, sigma_fixed=True, contrasts=contrasts)
@@ -256,13 +251,7 @@ def fay_herriot(
         fit = fit_design(design, reml=method == "reml", sigma=1.0, start=None, control=Control())
         A = float(fit.estimates.T[0][0, 0] ** 2)
     found = area_level_fit(A, y, design.X, D_used)
-    distance = np.einsum("ij,jk,ik->i", unsampled.X, found.cov_beta, unsampled.X)
-    parts = np.concatenate(
-        [
-            np.column_stack(mse_parts(A, D_used, found.leverage, method)),
-            np.column_stack(synthetic_mse_parts(A, D_used, found.leverage, method, distance)),
-        ]
-    )
+    parts = _mse_parts(A, D_used, found, unsampled, method)
     mse = pd.DataFrame(parts[order], labels, ["g1", "g2", "g3", "correction"])
     names = list(design.names)
     return FayHerriot(
@@ -276,6 +265,24 @@ def fay_herriot(
         fit=fit,
         left_out=_labels(design, frame, area, unsampled.left_out),
     )
+
+
+def _with_areas(frame: pd.DataFrame, area: str | None) -> tuple[pd.DataFrame, str]:
+    """The data with a column that tells the areas apart, and its name; one of its own for each row by default."""
+    if area is not None:
+        return frame, area
+    name = "area"
+    while name in frame.columns:
+        name += "_"
+    return frame.assign(**{name: np.arange(len(frame))}), name
+
+
+def _mse_parts(A: float, D: FloatArray, found: AreaLevelFit, unsampled: Unsampled, method: str) -> FloatArray:
+    """g1, g2, g3 and correction (m + u, 4): first the areas with a direct estimate."""
+    distance = np.einsum("ij,jk,ik->i", unsampled.X, found.cov_beta, unsampled.X)
+    sampled = mse_parts(A, D, found.leverage, method)
+    synthetic = synthetic_mse_parts(A, D, found.leverage, method, distance)
+    return np.concatenate([np.column_stack(sampled), np.column_stack(synthetic)])
 
 
 def _sampling_variances(variance: str | ArrayLike, table: Columns, formula: ModelFormula) -> FloatArray:

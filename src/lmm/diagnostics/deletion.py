@@ -9,8 +9,7 @@ residuals e of U, C = X'V^-1 X = L L', M = N N', B = L^-1 A' N^-T, f = N^-1 e an
     rho^2 without U = rho^2 - f'f - (B f)' K^-1 (B f),
 
 all of it from the singular values d of B: K has the eigenvalues 1 - d^2, and is singular where X loses rank with U.
-Exact deletion takes the cross-products of U from those of the fit and searches
-for the optimum again, from theta-hat.
+Exact deletion takes the cross-products of U from those of the fit and searches for the optimum again, from theta-hat.
 
 References
 ----------
@@ -117,19 +116,15 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         chosen = rows.take(members.ravel())
         within, shift = deviance.set_terms(at, chosen.effects, size)
         A = reduce_fixed(at, chosen.X.T - shift).reshape(p, -1, size)
-        half = np.concatenate([A.transpose(1, 2, 0), e[members][:, :, None]], axis=2)
-        half = np.linalg.solve(_root(np.eye(size) - within), half)
-        f = half[:, :, p]
-        V, d, U = np.linalg.svd(half[:, :, :p], full_matrices=False)  # of B', so that U has rows
+        d, U, turned, explained = _principal(np.eye(size) - within, A.transpose(1, 2, 0), e[members])
         left = 1.0 - d**2
         bad = left.min(axis=1) <= LEAST_INFORMATION
         lost[some[bad]] = _in_null_space(root, left[bad], U[bad].transpose(0, 2, 1))
         if model.nobs - size <= p:  # as many coefficients as rows: nothing is left to estimate sigma from
             lost[some], bad = True, np.ones(len(some), dtype=bool)
         left = np.where(bad[:, None], np.nan, left)
-        turned = np.einsum("gsj,gs->gj", V, f)
         change[some] = -np.einsum("gji,gj->gi", U, turned * d / left)
-        rho2[some] = at.rho2 - (f**2).sum(axis=1) - (turned**2 * d**2 / left).sum(axis=1)
+        rho2[some] = at.rho2 - explained - (turned**2 * d**2 / left).sum(axis=1)
         log_det_K[some] = np.log(left).sum(axis=1)
         more = np.einsum("ai,gji->gaj", root, U) ** 2 * (d**2 / left)[:, None, :]
         se[some] = np.sqrt(whole + more.sum(axis=2))
@@ -145,6 +140,36 @@ def one_step(model: FittedModel, units: IntArray, n_units: int) -> Deletion:
         sigma=sigma,
         lost=lost,
     )
+
+
+def _principal(M: FloatArray, A: FloatArray, e: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """
+    B and f of sets of rows along the singular directions of B.
+
+    Parameters
+    ----------
+    M : ndarray (g, s, s)
+        Blocks of V^-1.
+    A : ndarray (g, s, p)
+        Rows of X - Z G Z'X in the basis in which C is the identity.
+    e : ndarray (g, s)
+        Conditional residuals.
+
+    Returns
+    -------
+    d : ndarray (g, r)
+        Singular values of B.
+    U : ndarray (g, r, p)
+        Its singular vectors on the side of the coefficients, as rows.
+    turned : ndarray (g, r)
+        Components of f along the singular vectors on the side of the rows.
+    explained : ndarray (g,)
+        f'f.
+    """
+    half = np.linalg.solve(_root(M), np.concatenate([A, e[:, :, None]], axis=2))
+    f = half[:, :, -1]
+    V, d, U = np.linalg.svd(half[:, :, :-1], full_matrices=False)
+    return d, U, np.einsum("gsj,gs->gj", V, f), (f**2).sum(axis=1)
 
 
 def _sets(units: IntArray, sizes: IntArray, width: int) -> Iterator[tuple[IntArray, IntArray]]:

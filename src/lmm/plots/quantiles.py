@@ -14,7 +14,7 @@ from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.models import mixed_model
 from lmm.plots.choice import chosen_effect, chosen_factor
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,13 +118,13 @@ def qq_random_effects(
         raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
     values = observed(model)
     draws = simulated(model, count, generator) if count else None
-    panels = [axes_or_new(ax)] if len(chosen) == 1 else _panels(len(chosen))
+    panels = [axes_or_new(ax)] if len(chosen) == 1 else new_panels(len(chosen))
     for panel, (t, a) in zip(panels, chosen, strict=True):
         factor = model.factors[t]
         draw_effect(panel, values, draws, level, (t, a))
         panel.set_title(f"{factor.group}: {factor.effects[a]}")
     panels[0].set_ylabel("Standardised prediction")
-    return panels[0] if len(chosen) == 1 else np.array(panels)
+    return panels[0] if len(chosen) == 1 else np.asarray(panels)
 
 
 def draw_residuals(ax: Axes, values: Standardized, draws: Standardized | None, level: float) -> None:
@@ -161,20 +161,6 @@ def _effects(model: FittedModel, group: str | None, effect: str | None) -> list[
 
 def _listed(model: FittedModel) -> list[tuple[str, str]]:
     return [(factor.group, effect) for factor in model.factors for effect in factor.effects]
-
-
-def _panels(n: int) -> list[Axes]:
-    """New panels in rows of up to three."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
-
-    n_columns = min(n, 3)
-    n_rows = -(-n // n_columns)
-    figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(3.2 * n_columns, 3.2 * n_rows), layout="constrained", squeeze=False
-    )
-    for spare in axes.ravel()[n:]:
-        figure.delaxes(spare)
-    return list(axes.ravel()[:n])
 
 
 def _draw(ax: Axes, values: FloatArray, draws: FloatArray | None, level: float) -> None:

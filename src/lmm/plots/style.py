@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,3 +25,18 @@ def axes_or_new(ax: Axes | None, *, height: float = 4.0) -> Axes:
 
     _, new = plt.subplots(figsize=(6.0, height), layout="constrained")
     return new
+
+
+def new_panels(n: int, *, per_row: int = 3, size: tuple[float, float] = (3.2, 3.2)) -> NDArray[Any]:
+    """Axes, shape (n,), of a new figure with one panel each: width and height of a panel in inches."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - takes a second to import
+
+    columns = min(n, per_row)
+    rows = -(-n // columns)
+    width, height = size
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False
+    )
+    for unused in grid.ravel()[n:]:
+        figure.delaxes(unused)
+    return np.asarray(grid.ravel()[:n])
