@@ -73,8 +73,6 @@ def check_missing(absent: dict[str, BoolArray | None], n_missing: int, n: int, n
 
 def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN401 - any array
     """Weights or offset as numbers; NaN marks a missing one."""
-    if isinstance(given, Categorical):
-        raise DataError(f"The {what} are labels; numbers are expected.")
     try:
         values = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

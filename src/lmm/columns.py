@@ -147,8 +147,6 @@ def _factorize(values: NDArray[Any]) -> tuple[IntArray, NDArray[Any]]:
 
 
 def _numeric(name: str, values: NDArray[Any]) -> Numeric:
-    if values.ndim != 1:
-        raise DataError(f"Column {name!r} has {values.ndim} dimensions; one value for each row is expected.")
     if values.dtype.kind != "f":
         return Numeric(values, None)
     finite = np.isfinite(values)
@@ -210,8 +208,6 @@ def _extension(name: str, values: Any, dtype: Any) -> Column:  # noqa: ANN401 - 
     """Nullable and Arrow-backed columns."""
     series = values if isinstance(values, pd.Series) else pd.Series(values)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
-        if pd.api.types.is_complex_dtype(dtype):
-            raise _refused(name, dtype)
         if not series.hasnans and not pd.api.types.is_float_dtype(dtype):
             plain = "bool" if pd.api.types.is_bool_dtype(dtype) else ("int64" if "U" not in str(dtype) else "uint64")
             if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype):

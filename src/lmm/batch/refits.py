@@ -65,9 +65,6 @@ class Refits:
     singular: FloatArray
     failures: dict[int, str] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.sigma)
-
     def put(self, where: IntArray, found: Refits) -> None:
         """Write the estimates of some responses."""
         for name in ("beta", "std_error", "sigma", "criterion", "singular"):
