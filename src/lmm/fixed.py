@@ -88,21 +88,123 @@ class FixedModel(LinearModel):
         return pd.Series(self.design.y, index=self.design.index) - self.fittedvalues
 
     def predict(self, newdata: Any = None) -> pd.Series[float]:  # noqa: ANN401 - frames of any library
-        """Mean X beta + offset of the rows used, or of new data; NaN where a variable is missing."""
+        """
+        Mean X beta + offset of the rows used, or of new data; NaN where a variable is missing.
+
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            The predictors; without it, the rows used by the fit.
+
+        Returns
+        -------
+        Series (m,)
+            On the index of the rows used or of the new data.
+
+        Raises
+        ------
+        DataError
+            For a column, or a level of a factor, that is not as in the data of the fit.
+        ArgumentError
+            For new data where the offset of the fit was given as an array.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> import pandas as pd
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.predict(pd.DataFrame({"num.weeks": [1, 9]})).round(2)
+        0    25.57
+        1    75.24
+        dtype: float64
+        """
         rows = fitted_rows(self, {}) if newdata is None else new_rows(self, newdata, {}, "error")
         return pd.Series(predicted_mean(self, rows), index=rows.index)
 
     def simulate(self, n: int = 1, *, rng: Seed = None) -> FloatArray:
-        """Draw n responses, shape (n, nobs); the same seed gives the same draws."""
+        """
+        Draw n responses, shape (n, nobs); the same seed gives the same draws.
+
+        Parameters
+        ----------
+        n : int
+            Number of responses.
+        rng : int or Generator, optional
+            Seed.
+
+        Returns
+        -------
+        ndarray (n, nobs)
+            One response a row.
+
+        Raises
+        ------
+        ArgumentError
+            When n is no whole number of responses.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.simulate(3, rng=1).shape
+        (3, 432)
+        """
         return simulate(self, n, rng=rng)
 
     def refit(self, y: ArrayLike) -> FixedModel:
-        """Fit the same model to a new response (nobs,), matched by position; see `FittedModel.refit`."""
+        """
+        Fit the same model to a new response (nobs,), matched by position; see `FittedModel.refit`.
+
+        Parameters
+        ----------
+        y : array_like (nobs,)
+            One number for each row used.
+
+        Returns
+        -------
+        FixedModel
+
+        Raises
+        ------
+        DataError
+            When y has another length, holds anything but finite numbers, or is labelled as other rows or in another
+            order.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.refit(2.0 * fit.design.y).params.round(2)
+        Intercept    38.71
+        num.weeks    12.42
+        dtype: float64
+        """
         design = replace(self.design, y=responses(y, self.design.index))
         return fit_fixed_design(design, reml=self.reml, sigma=self.known_sigma)
 
     def summary(self) -> FixedSummary:
-        """Readable account of the fit; prints as text, shows as HTML in a notebook."""
+        """
+        Readable account of the fit; prints as text, shows as HTML in a notebook.
+
+        Returns
+        -------
+        FixedSummary
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> print(fit.summary())
+        Linear model without random effects, fit by REML
+        Formula: weight ~ num.weeks
+        <BLANKLINE>
+        Coefficients:
+                  Estimate Std. Error t value
+        Intercept    19.36     0.4605   42.03
+        num.weeks     6.21     0.0818   75.88
+        <BLANKLINE>
+        Number of obs: 432, residual standard deviation: 4.392, REML criterion: 2506.9448
+        """
         columns = [np.asarray(series, dtype=np.float64) for series in (self.params, self.bse, self.tvalues)]
         cells = zip(self.params.index, *(format_column(column, most_decimals=4) for column in columns), strict=True)
         method, criterion = ("REML", "REML criterion") if self.reml else ("maximum likelihood", "deviance")

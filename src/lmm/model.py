@@ -541,6 +541,11 @@ class FittedModel(LinearModel):
         DataFrame
             Columns group, level, effect, estimate, std_error, lower, upper.
 
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1.
+
         Examples
         --------
         >>> import lmm
@@ -571,6 +576,15 @@ class FittedModel(LinearModel):
         ----------
         Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
         31, 423-447.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.joint_cov().shape
+        (7, 7)
+        >>> float(fit.joint_cov().loc[("fixed", "", "Intercept"), ("Batch", "A", "Intercept")].round(1))
+        -294.0
         """
         return joint_covariance(self)
 
@@ -882,6 +896,14 @@ class FittedModel(LinearModel):
         -------
         ndarray (n, m)
             One response a row.
+
+        Raises
+        ------
+        ArgumentError
+            When n is no whole number of responses, or for another ``random``.
+        DataError
+            For new data without a column that the model uses; with ``random="conditional"`` also for a level that the
+            fit did not have.
 
         Examples
         --------
@@ -1240,6 +1262,15 @@ class FittedModel(LinearModel):
         ------
         ArgumentError
             For another method.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> print(fit.summary().fixed.text())
+        Fixed effects (degrees of freedom: satterthwaite):
+                  Estimate Std. Error df t value p-value
+        Intercept  1527.50      19.38  5    78.8 <0.0001
         """
         from lmm.summary import Summary  # noqa: PLC0415 - most fits are never printed
 

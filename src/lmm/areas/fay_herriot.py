@@ -101,6 +101,14 @@ class FayHerriot(Report):
         Returns
         -------
         Axes
+
+        Examples
+        --------
+        >>> import lmm
+        >>> milk = lmm.datasets.load("milk")
+        >>> result = lmm.fay_herriot("yi ~ factor(MajorArea)", milk, variance="SD^2", area="SmallArea")
+        >>> result.plot().get_ylabel()
+        'estimate'
         """
         from lmm.plots.areas import plot_shrinkage  # noqa: PLC0415 - matplotlib is heavy
 

@@ -92,6 +92,11 @@ class DataCloning(Report):
         -------
         DataFrame (d, 2)
             Columns lower, upper. Those of a variance near zero may be negative: it is not normally distributed.
+
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1.
         """
         half = NormalDist().inv_cdf(0.5 + confidence_level(level) / 2.0) * self.std_errors
         return pd.DataFrame({"lower": self.estimates - half, "upper": self.estimates + half})
@@ -170,6 +175,16 @@ class DataCloning(Report):
         ------
         ArgumentError
             For a name that is no parameter.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> cloned.combine({"Batch": 1, "Residual": 1})[["parameter", "n_clones"]]
+                  parameter  n_clones
+        0  Batch + Residual         1
+        1  Batch + Residual        20
         """
         unknown = [name for name in weights if name not in self.parameters]
         if unknown or not weights:
@@ -198,6 +213,11 @@ class DataCloning(Report):
             Columns group, level, effect, estimate, std_error, lower, upper, as in `FittedModel.random_effects_table`,
             whose limits take the parameters as known.
 
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1, or n no whole number of draws, 2 or more.
+
         References
         ----------
         Lele, S. R., Nadeem, K. and Schmuland, B. (2010). Estimability and likelihood inference for generalized linear
@@ -222,6 +242,19 @@ class DataCloning(Report):
         Returns
         -------
         array of Axes (d,)
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> cloned.plot().shape
+        (3,)
         """
         one_of("kind", kind, PICTURES)
         from lmm.plots.cloning import plot_cloning  # noqa: PLC0415 - matplotlib is heavy

@@ -72,6 +72,13 @@ class CheckReport:
     ----------
     formula : str
     findings : tuple of Finding
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> fit.check()["levels of Subject"]
+    Finding(check='levels of Subject', status='ok', found='18 levels with 10 rows each.', advice='')
     """
 
     formula: str

@@ -58,6 +58,20 @@ class InfluenceResult(Report):
         Residual standard deviation without the unit.
     notes : tuple of str
         Units that cannot be left out, whose entries are NaN, and why.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> print(fit.influence(by="Subject"))
+    Leaving out each level of 'Subject' in turn, 18 in all (one step, variance ratios kept)
+    Largest Cook's distances:
+    level of 'Subject' moves most dfbetas Cook's distance covratio
+    309                Intercept    0.384          0.1320    1.175
+    335                Days         0.488          0.1151    1.175
+    337                Intercept   -0.322          0.1120    1.154
+    310                Intercept    0.396          0.0982    1.180
+    308                Days        -0.447          0.0821    0.858
     """
 
     by: str

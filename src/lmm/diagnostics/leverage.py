@@ -77,6 +77,11 @@ def leverage(model: FittedModel) -> Leverage:
     -------
     Leverage
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
+
     References
     ----------
     Demidenko, E. and Stukel, T. A. (2005). Influence analysis for linear mixed-effects models. Statistics in Medicine
@@ -125,6 +130,11 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     -------
     ndarray (n,)
         NaN for a row of leverage 1, and throughout for a model without fixed effects, p = 0.
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
 
     References
     ----------

@@ -121,6 +121,14 @@ class R2(Shares):
         Confidence level of the limits.
     bootstrap : BootstrapResult or None
         Replicates of ``"marginal"`` and ``"conditional"``; ``limits`` has their percentile limits.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> found = lmm.r2(fit)
+    >>> round(found.variances.fixed / found.variances.total, 4) == round(found.marginal, 4)
+    True
     """
 
     marginal: float
@@ -152,6 +160,13 @@ class ICC(Shares):
     bootstrap : BootstrapResult or None
         Replicates of ``"adjusted"``, ``"unadjusted"`` and, for each grouping factor, ``"by_group.<name>"``; ``limits``
         has their percentile limits.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> round(float(lmm.icc(fit).by_group["Subject"]), 4)
+    0.7217
     """
 
     adjusted: float

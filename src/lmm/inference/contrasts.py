@@ -41,6 +41,14 @@ class ContrastResult(TestResult):
     ----------
     table : DataFrame
         Each contrast by itself: estimate, std_error, df, statistic, p_value, lower, upper.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> fit.contrast("Days = 8").table.round(3)
+          estimate  std_error    df  statistic  p_value  lower   upper
+    Days    10.467      1.546  17.0      1.596    0.129  7.206  13.729
     """
 
     table: pd.DataFrame | None = None

@@ -32,6 +32,14 @@ class SimulatedTest(TestResult):
     ----------
     draws : ndarray (n_sim,)
         The statistic under the null hypothesis.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+    >>> test = lmm.exact_rlrt(fit, n_sim=1000, rng=1)
+    >>> test.draws.shape
+    (1000,)
     """
 
     draws: FloatArray = field(default_factory=lambda: np.zeros(0), compare=False)

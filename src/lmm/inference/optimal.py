@@ -43,6 +43,14 @@ class RatioTest(TestResult):
     level : float
     denominator : str
         What the variance is divided by: the residual variance, or a sum of variances.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+    >>> test = lmm.optimal_test(fit)
+    >>> round(test.estimate, 4), round(test.lower, 4), round(test.upper, 4)
+    (0.7197, 0.0915, 5.5736)
     """
 
     estimate: float = np.nan

@@ -51,6 +51,14 @@ class MarginalMeans(Report):
         The covariate, where these are slopes.
     ddf : str
         Method of the degrees of freedom.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("score ~ Machine + (Machine | Worker)", lmm.datasets.load("machines"))
+    >>> means = lmm.emmeans(fit, "Machine")
+    >>> means["estimate"].round(2).tolist()
+    [52.36, 60.32, 66.27]
     """
 
     table: pd.DataFrame
@@ -139,6 +147,13 @@ class MarginalMeans(Report):
         Returns
         -------
         Axes
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("score ~ Machine + (Machine | Worker)", lmm.datasets.load("machines"))
+        >>> lmm.emmeans(fit, "Machine").plot().get_xlabel()
+        'Machine'
         """
         from lmm.plots.marginal import plot_means  # noqa: PLC0415 - few results are drawn
 

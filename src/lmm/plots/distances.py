@@ -40,6 +40,12 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects or an `InfluenceResult`, and for a number of labels that is
+        none.
+
     Examples
     --------
     >>> import lmm

@@ -51,6 +51,12 @@ def caterpillar(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor or an effect that it does not have, and
+        a level outside (0, 1).
+
     Examples
     --------
     >>> import lmm
@@ -102,6 +108,12 @@ def shrinkage(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and a grouping factor or an effect that it does not have;
+        where no group has rows enough for estimates of its own.
 
     Examples
     --------

@@ -60,6 +60,12 @@ def fitted_lines(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, other data than those of the fit, an x that is not numeric
+        in the formula, and a column ``by`` that they lack.
+
     Examples
     --------
     >>> import lmm

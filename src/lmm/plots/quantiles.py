@@ -51,6 +51,11 @@ def qq_residuals(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and for an argument of the wrong kind.
+
     References
     ----------
     Atkinson, A. C. (1981). Two graphical displays for outlying and influential observations in regression. Biometrika
@@ -102,6 +107,12 @@ def qq_random_effects(
     Returns
     -------
     Axes, or ndarray of Axes where there are several effects
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor or an effect that it does not have, and
+        axes for more than one effect.
 
     Examples
     --------

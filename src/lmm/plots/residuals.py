@@ -47,6 +47,11 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and for another kind of residuals.
+
     Examples
     --------
     >>> import lmm
@@ -78,6 +83,11 @@ def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
 
     References
     ----------
@@ -116,6 +126,12 @@ def residuals_by_group(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor that it does not have, and another kind
+        of residuals.
 
     Examples
     --------
