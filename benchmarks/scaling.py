@@ -55,7 +55,7 @@ def main() -> None:
             f"Measured on {dt.datetime.now(tz=dt.UTC).date().isoformat()}: {machine()}.",
             "\n".join(f"- {package.versions}" for package in packages),
             f"![Time of a fit against its size, both axes logarithmic]({FIGURE.as_posix()})",
-            f"Milliseconds against rows: `{SLOPES}`, {ROWS_PER_GROUP} rows a group on average.",
+            f"Milliseconds against rows: `{SLOPES}`, {ROWS_PER_GROUP} rows per group on average.",
             numbers("rows", by_rows, names),
             f"Milliseconds against the levels of b: `{CROSSED}`, {CROSSED_ROWS:,} rows, {FIRST_LEVELS:,} levels of a.",
             numbers("levels", by_levels, names),

@@ -25,7 +25,7 @@ def check_positions(name: str, given: object, index: pd.Index[Any], rows: str, w
     name : str
         What the object is for.
     given : object
-        One entry a row; anything but a Series or a DataFrame is accepted.
+        One entry per row; anything but a Series or a DataFrame is accepted.
     index : Index (n,)
         Labels of the rows.
     rows : str

@@ -372,7 +372,7 @@ def row_argument(
     table: Table,
     formula: ModelFormula,
 ) -> tuple[FloatArray | None, dict[str, Column]]:
-    """Weights, or another argument with one number a row, for all rows of the data, and the columns they come from."""
+    """Weights, or another argument with one number per row, for all rows of the data; and the columns it comes from."""
     if given is None:
         return None, {}
     if not isinstance(given, str):

@@ -94,7 +94,7 @@ def fit(
         lme4's language: ``"y ~ fixed + (effects | group)"``. ``(x | g)`` is a random intercept and slope, correlated;
         ``(x || g)`` uncorrelated; ``(0 + x | g)`` the slope alone; ``(1 | a/b)`` is ``(1 | a) + (1 | a:b)``.
     data : DataFrame
-        One row an observation.
+        One row per observation.
     reml : bool
         Restricted maximum likelihood (True) or maximum likelihood (False).
     weights : str or array_like (n,), optional

@@ -135,7 +135,7 @@ class FixedModel(LinearModel):
         Returns
         -------
         ndarray (n, nobs)
-            One response a row.
+            One response per row.
 
         Raises
         ------

@@ -30,7 +30,7 @@ def refit_many(model: FittedModel, Y: ArrayLike | pd.DataFrame) -> pd.DataFrame:
     if responses is None or responses.ndim != 2 or len(responses) != n:  # noqa: PLR2004 - a matrix
         got = f"a {type(Y).__name__} that holds something else" if responses is None else f"shape {responses.shape}"
         raise DataError(
-            f"refit needs one response a column, numbers in an array of shape ({n}, m), one row for each of the {n} "
+            f"refit needs one response per column, numbers in an array of shape ({n}, m), one row for each of the {n} "
             f"rows used; got {got}"
         )
     check_positions("y", Y, model.design.index, "the rows used by the fit", "y.loc[fit.design.index]")

@@ -529,7 +529,7 @@ class FittedModel(LinearModel):
 
     def random_effects_table(self, level: float = 0.95) -> pd.DataFrame:
         """
-        Random effects with their conditional standard errors and normal limits, one row an effect of a level.
+        Random effects with their conditional standard errors and normal limits, one row per effect of a level.
 
         Parameters
         ----------
@@ -895,7 +895,7 @@ class FittedModel(LinearModel):
         Returns
         -------
         ndarray (n, m)
-            One response a row.
+            One response per row.
 
         Raises
         ------
@@ -924,14 +924,14 @@ class FittedModel(LinearModel):
         Parameters
         ----------
         y : array_like (nobs,) or (nobs, m), or DataFrame
-            One number for each row used; in a matrix, one response a column. Rows are matched by position: a Series
+            One number for each row used; in a matrix, one response per column. Rows are matched by position: a Series
             or a DataFrame must have the index of the rows used, ``fit.design.index``, or the default one, 0 to
             nobs - 1.
 
         Returns
         -------
         FittedModel, or DataFrame (m, any)
-            For a matrix, one row a response: fixed effects, their standard errors ``std_error(...)``, variance
+            For a matrix, one row per response: fixed effects, their standard errors ``std_error(...)``, variance
             parameters, sigma, deviance (the REML criterion under REML) and whether the fit is singular. A response
             that cannot be fitted has NaN, and a warning says why.
 
@@ -983,7 +983,7 @@ class FittedModel(LinearModel):
         Returns
         -------
         InfluenceResult
-            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry a unit; with
+            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry per unit; with
             ``exact=True`` the variance components too. Prints the units with the largest Cook's distances.
 
         Raises

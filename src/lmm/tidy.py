@@ -1,5 +1,5 @@
 """
-A fit as data frames in the shape of broom.mixed: one row a parameter, one row a model, one row an observation.
+A fit as data frames in the shape of broom.mixed: one row per parameter, one row per model, one row per observation.
 
 References
 ----------
@@ -37,7 +37,7 @@ GLANCE = (
 
 
 def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, level: float, ddf: str) -> pd.DataFrame:
-    """One row a parameter; see `FittedModel.tidy`."""
+    """One row per parameter; see `FittedModel.tidy`."""
     asked = [effects] if isinstance(effects, str) else list(effects)
     unknown = [effect for effect in asked if effect not in EFFECTS]
     if unknown or not asked:
@@ -91,12 +91,12 @@ def _values(model: FittedModel, level: float) -> pd.DataFrame:
 
 
 def glance(model: FittedModel) -> pd.DataFrame:
-    """One row a model; see `FittedModel.glance`."""
+    """One row per model; see `FittedModel.glance`."""
     return pd.DataFrame([{name: getattr(model, name) for name in GLANCE}])
 
 
 def augment(model: FittedModel) -> pd.DataFrame:
-    """One row an observation; see `FittedModel.augment`."""
+    """One row per observation; see `FittedModel.augment`."""
     columns = {
         "fitted": model.fittedvalues.to_numpy(),
         "fixed": model.predict(random=False).to_numpy(),

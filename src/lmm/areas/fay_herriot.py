@@ -185,7 +185,7 @@ def fay_herriot(
     formula : str
         Direct estimate and fixed effects, ``"y ~ x"``; the random effect of the areas is added.
     data : DataFrame
-        One row an area. An area whose direct estimate is missing gets its synthetic estimate x'beta.
+        One row per area. An area whose direct estimate is missing gets its synthetic estimate x'beta.
     variance : str or array_like (n,)
         Known sampling variances of the direct estimates: a column, an expression such as ``"SD^2"``, or numbers.
     area : str, optional
@@ -319,7 +319,7 @@ def _area_labels(design: Design, frame: pd.DataFrame, area: str | None, rows: In
     if area is not None and labels.has_duplicates:
         twice = shown_labels(labels[labels.duplicated()][:1])
         raise DataError(
-            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate an area. For data "
+            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate per area. For data "
             "by unit use lmm.nested_error."
         )
     return labels

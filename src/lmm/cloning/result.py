@@ -104,7 +104,7 @@ class DataCloning(Report):
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
         """
-        One row a number of clones.
+        One row per number of clones.
 
         lambda_max is the largest eigenvalue of the posterior covariance, and lambda_scaled the same where each
         parameter is measured in its posterior standard deviation with the fewest clones, 1 there: if all parameters
@@ -169,7 +169,7 @@ class DataCloning(Report):
         Returns
         -------
         DataFrame
-            One row a number of clones: parameter (the combination), n_clones, mean, sd, expected_sd.
+            One row per number of clones: parameter (the combination), n_clones, mean, sd, expected_sd.
 
         Raises
         ------

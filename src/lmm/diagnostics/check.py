@@ -218,8 +218,8 @@ def _normal_residuals(studentized: FloatArray) -> Finding:
     if not p_value < ASSUMPTION_LEVEL:
         return Finding("normal residuals", "ok", found)
     advice = (
-        "Look at lmm.plots.qq_residuals(model). Fixed effects and their standard errors bear it where rows are many; "
-        "prediction intervals and tests of variances do not. Transform the response, or look into the outliers."
+        "Look at lmm.plots.qq_residuals(model). With many rows, fixed effects and their standard errors are robust to "
+        "it; prediction intervals and tests of variances are not. Transform the response, or look into the outliers."
     )
     return Finding("normal residuals", "warning", found, advice)
 

@@ -28,7 +28,7 @@ SHOWN = 5
 @dataclass(frozen=True, repr=False)
 class InfluenceResult(Report):
     """
-    What becomes of the estimates without each row, or without each group of rows: one entry a unit left out.
+    What becomes of the estimates without each row, or without each group of rows: one entry per unit left out.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class InfluenceResult(Report):
     @property
     def variance_components(self) -> pd.DataFrame:
         """
-        Variances and covariances without each unit, one column a parameter.
+        Variances and covariances without each unit, one column per parameter.
 
         Raises
         ------

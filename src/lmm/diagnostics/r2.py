@@ -81,7 +81,7 @@ class Shares(Report):
 
     @property
     def limits(self) -> pd.DataFrame | None:
-        """Percentile limits, columns lower and upper, one row a share; None without a bootstrap."""
+        """Percentile limits, columns lower and upper, one row per share; None without a bootstrap."""
         return None if self.bootstrap is None else self.bootstrap.conf_int(self.level)
 
     def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:

@@ -40,7 +40,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     Returns
     -------
     DataFrame
-        One row a term, columns sum_sq, mean_sq, num_df, den_df, statistic, p_value. The mean square is the F
+        One row per term, columns sum_sq, mean_sq, num_df, den_df, statistic, p_value. The mean square is the F
         statistic, before Kenward and Roger's scaling, times the residual variance.
 
     Raises

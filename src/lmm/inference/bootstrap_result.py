@@ -44,7 +44,7 @@ class BootstrapResult:
     kind : str
         "parametric", "residual", "cases" or "wild".
     estimates : DataFrame (B, m)
-        One row a replicate that did not fail, its number in the index: fixed effects, variance parameters as in
+        One row per replicate that did not fail, its number in the index: fixed effects, variance parameters as in
         ``FittedModel.variance_components`` (``"Residual"`` is the residual variance), and sigma; or the statistic.
     original : Series (m,)
         Estimates from the data.

@@ -58,7 +58,7 @@ def ranova(
     Returns
     -------
     DataFrame
-        One row a reduced model, after the model itself (``<none>``): n_params, llf, aic, statistic, df,
+        One row per reduced model, after the model itself (``<none>``): n_params, llf, aic, statistic, df,
         null_distribution (text) and p_value.
 
     Raises
@@ -113,7 +113,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Returns
     -------
     DataFrame
-        One row a term. With ``test="lrt"``, after the model itself (``<none>``): n_params, llf and aic of the model
+        One row per term. With ``test="lrt"``, after the model itself (``<none>``): n_params, llf and aic of the model
         without the term, statistic, df, null_distribution and p_value. With ``test="f"``: statistic, num_df, den_df and
         p_value.
 

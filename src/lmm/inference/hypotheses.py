@@ -33,7 +33,7 @@ class Hypothesis:
     Attributes
     ----------
     L : ndarray (r, p)
-        One contrast a row, over all coefficients, dropped ones included.
+        One contrast per row, over all coefficients, dropped ones included.
     rhs : ndarray (r,)
     names : tuple of str
         Names of the p coefficients.
@@ -111,7 +111,7 @@ def _from_array(weights: ArrayLike, kept: BoolArray, aliasing: FloatArray) -> Fl
     """Contrasts from an array over all coefficients, or over those that were estimated."""
     p = len(kept)
     L = as_numbers(weights)
-    shapes = f"({p},) or (r, {p}), one column a coefficient"
+    shapes = f"({p},) or (r, {p}), one column per coefficient"
     if L is None or L.ndim not in {1, 2} or not np.isfinite(L).all() or L.size == 0:
         raise ArgumentError(f"L must be text, weights by name, or finite numbers in an array {shapes}; got {weights!r}")
     L = np.atleast_2d(L)

@@ -66,7 +66,7 @@ class LRTResult(Report):
     Attributes
     ----------
     table : DataFrame
-        One row a model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
+        One row per model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
         and for its comparison with the row before statistic, df, null_distribution (text) and p_value.
     method : str
         ``"REML"`` or ``"maximum likelihood"``: how all models of the table were fitted.

@@ -231,7 +231,7 @@ def _strata(fit: FittedModel, tested: EffectsTested) -> tuple[list[str], list[St
         if any(len(effects) > 1 for effects in factor.term_effects):
             raise ModelError(
                 f"the random effects of {factor.group!r} are correlated, so the model has no analysis of variance with "
-                "one variance an effect: use method='lrt' on a model with independent effects (||), or lmm.lrt"
+                "one variance per effect: use method='lrt' on a model with independent effects (||), or lmm.lrt"
             )
         for a, name in enumerate(factor.effects):
             if t == tested.factor and tested.effects[a]:

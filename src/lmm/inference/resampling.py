@@ -56,7 +56,7 @@ class Parametric:
     def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
         """Draw responses, shape (n, size), one a column."""
         n, q = self.root.shape
-        # One row a response: what a response gets does not depend on how many follow it.
+        # One row per response: what a response gets does not depend on how many follow it.
         normal = rng.standard_normal((size, q + n))
         Y: FloatArray = self.root @ normal[:, :q].T + (self.mean + self.sd * normal[:, q:]).T
         return Y

@@ -87,7 +87,7 @@ def qq_random_effects(
     ax: Axes | None = None,
 ) -> Axes | NDArray[Any]:
     """
-    Normal quantiles of the predicted random effects, one panel an effect, with bands as in `qq_residuals`.
+    Normal quantiles of the predicted random effects, one panel per effect, with bands as in `qq_residuals`.
 
     Each prediction is divided by its own standard deviation under the model, which is less than that of the effect
     itself, and less for levels with few rows: predictions are shrunk. Shrinkage also pulls them towards a normal shape,
