@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from lmm.prediction.simulate import simulate
 from lmm.standardize import Basis, standardize
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FixedModel(LinearModel):
     """
     A fitted linear model without random effects, made by ``lmm.fit(..., allow_fixed=True)``.
@@ -56,9 +56,9 @@ class FixedModel(LinearModel):
     known_sigma: float | None
     estimates: Estimates
 
-    factors: tuple[GroupingFactor, ...] = ()
-    converged: bool = True
-    is_singular: bool = False
+    factors: ClassVar[tuple[GroupingFactor, ...]] = ()
+    converged: ClassVar[bool] = True
+    is_singular: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         criterion = "REML criterion" if self.reml else "deviance"

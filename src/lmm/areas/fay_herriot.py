@@ -38,7 +38,7 @@ METHODS = {
 SHOWN = 10
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FayHerriot(Report):
     """
     Area-level small-area estimates, made by `lmm.fay_herriot`.

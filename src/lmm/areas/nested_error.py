@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERCEPT = "Intercept"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class NestedError(Report):
     """
     Unit-level small-area estimates, made by `lmm.nested_error`.

@@ -27,7 +27,7 @@ MET = 1.1
 PICTURES = ("trace", "density", "clones")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class DataCloning(Report):
     """
     Estimates by data cloning, made by `lmm.data_cloning`.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class InfluenceResult(Report):
     """
     What becomes of the estimates without each row, or without each group of rows: one entry per unit left out.

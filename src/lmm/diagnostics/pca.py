@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEAST_COEFFICIENT = 0.005
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RandomPCA(Report):
     """
     Principal components of the covariance of the random effects of a grouping factor.

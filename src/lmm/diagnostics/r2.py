@@ -61,7 +61,7 @@ class VariancePartition:
         return self.fixed + float(self.random.sum()) + self.residual
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class Shares(Report):
     """
     Shares of variance, with their bootstrap.
@@ -105,7 +105,7 @@ class Shares(Report):
         return [f"Limits: {100.0 * self.level:g} % percentile intervals from {replicates}.", *self.bootstrap.notes]
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class R2(Shares):
     """
     Coefficients of determination of a mixed model.
@@ -141,7 +141,7 @@ class R2(Shares):
         }
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class ICC(Shares):
     """
     Intraclass correlations of a mixed model.

@@ -32,7 +32,7 @@ MOST_REASONS = 5
 Statistic = Callable[["FittedModel"], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BootstrapResult:
     """
     Replicates of the estimates of a model.

@@ -12,7 +12,7 @@ Searle, S. R. (1971). Linear Models. Wiley, section 5.4 (estimability).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,7 @@ class ContrastResult(TestResult):
     Days    10.467      1.546  17.0      1.596    0.129  7.206  13.729
     """
 
-    table: pd.DataFrame | None = None
+    table: pd.DataFrame | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         head = super().__str__()

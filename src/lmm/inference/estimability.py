@@ -49,7 +49,7 @@ ABSENT = 1e-14
 WHOLE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimability:
     """
     Which variance parameters the data identify, made by `lmm.estimability`.

@@ -58,7 +58,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class LRTResult(Report):
     """
     Likelihood-ratio tests of a chain of nested models.
