@@ -14,7 +14,7 @@ from lmm.areas.formula import area_formula
 from lmm.areas.unsampled import Unsampled, unsampled_areas
 from lmm.arguments import one_of
 from lmm.columns import shown_labels
-from lmm.design import Design, build_design, row_argument
+from lmm.design import Design, build_design
 from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError, DataError
 from lmm.fitting import fit_design
@@ -23,6 +23,7 @@ from lmm.frames import Table as Columns
 from lmm.frames import as_frame, as_table
 from lmm.linalg import FloatArray, IntArray
 from lmm.optimize import Control
+from lmm.rows import row_argument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
