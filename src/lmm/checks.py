@@ -93,13 +93,17 @@ def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN40
     return values
 
 
-def require_finite(what: str, values: FloatArray) -> None:
-    """Refuse what an expression made of finite columns."""
-    bad = ~np.isfinite(values)
+def require_finite(what: str, value: Value) -> None:
+    """Refuse numbers that an expression made of finite columns and that are not finite."""
+    if isinstance(value, Categorical):
+        return
+    array = value.matrix if isinstance(value, Basis) else value
+    bad = ~np.isfinite(array if array.ndim == 1 else array.sum(axis=1))
     if bad.any():
         raise DataError(
-            f"`{what}` is not finite in {int(bad.sum())} of {len(values)} rows (the first is row "
-            f"{int(np.argmax(bad))} of those used, counted from 0)."
+            f"`{what}` is not finite in {int(bad.sum())} of {len(bad)} rows (the first is row {int(np.argmax(bad))} of "
+            "those used, counted from 0), as with the logarithm of zero or a division by zero. Drop those rows, or "
+            "change the expression."
         )
 
 

@@ -228,7 +228,7 @@ def build_design(
 
     Raises
     ------
-    FormulaError, DataError, ModelError
+    FormulaError, DataError, ModelError, ArgumentError
         With what was expected and the way out.
     """
     table = as_table(data)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lmm import _formulaic, syntax
+from lmm.checks import require_finite
 from lmm.columns import Categorical, as_categorical, shown_labels, with_missing
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
@@ -116,7 +117,7 @@ class Evaluated:
             state: State = {}
             found = evaluate(expression, self.rows, state, fitting=True)
             if syntax.column_of(expression) is None:
-                _require_finite(expression, found)
+                require_finite(expression, found)
             if isinstance(found, Categorical):
                 found = self._with_contrasts(expression, found)
             self.states[expression] = state
@@ -179,19 +180,6 @@ def _label_text(label: Any) -> str:  # noqa: ANN401 - labels are of any type
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))
     return str(label)
-
-
-def _require_finite(expression: str, value: Value) -> None:
-    if isinstance(value, Categorical):
-        return
-    array = value.matrix if isinstance(value, Basis) else value
-    rows = ~np.isfinite(array if array.ndim == 1 else array.sum(axis=1))
-    if rows.any():
-        raise DataError(
-            f"`{expression}` is not finite in {int(rows.sum())} of {len(rows)} rows (the first is row "
-            f"{int(np.argmax(rows))} of those used, counted from 0), as with the logarithm of zero or a division by "
-            "zero. Drop those rows, or change the expression."
-        )
 
 
 def _full_codings(terms: LinearTerms, codings: dict[str, FactorCoding]) -> dict[tuple[int, str], bool]:
