@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -15,7 +14,7 @@ from lmm.arguments import as_numbers, known_sigma, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFitWarning
+from lmm.errors import ArgumentError, ConvergenceWarning, ModelError, SingularFitWarning, warn
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
@@ -265,13 +264,12 @@ def _check_arguments(control: object, unknown: dict[str, object]) -> None:
 def _warn(model: FittedModel, optimum: Optimum) -> None:
     """Say what a user must know before using the fit."""
     if not optimum.converged:
-        warnings.warn(
+        warn(
             f"the optimiser stopped after {optimum.n_evaluations} evaluations at a deviance of {model.deviance:.6f}, "
             f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
             "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
             "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",
             ConvergenceWarning,
-            stacklevel=4,
         )
     if model.is_singular:
-        warnings.warn(" ".join(model.singular_terms), SingularFitWarning, stacklevel=4)
+        warn(" ".join(model.singular_terms), SingularFitWarning)

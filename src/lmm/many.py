@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from lmm.alignment import check_positions
 from lmm.arguments import as_numbers
 from lmm.batch.refits import Refitter
-from lmm.errors import ConvergenceWarning, DataError
+from lmm.errors import ConvergenceWarning, DataError, warn
 from lmm.inference.estimated import estimate_names, refit_values
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ def _warn(failures: dict[int, str], labels: pd.Index) -> None:
     """Say which responses have no estimates, and why."""
     named = ", ".join(repr(labels[i]) for i in list(failures)[:SHOWN]) + (", ..." if len(failures) > SHOWN else "")
     reasons = "; ".join(f"{count}: {reason}" for reason, count in Counter(failures.values()).most_common())
-    warnings.warn(
+    warn(
         f"{len(failures)} of {len(labels)} responses could not be fitted and have NaN in the table ({named}). "
         f"{reasons}",
         ConvergenceWarning,
-        stacklevel=4,
     )

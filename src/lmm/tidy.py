@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lmm.arguments import true_or_false
 from lmm.diagnostics.leverage import cooks_distance, leverage
 from lmm.errors import ArgumentError
 
@@ -42,6 +43,7 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     unknown = [effect for effect in asked if effect not in EFFECTS]
     if unknown or not asked:
         raise ArgumentError(f"effects must be one or several of {', '.join(map(repr, EFFECTS))}; got {effects!r}")
+    with_limits = true_or_false("conf_int", conf_int)
     parts = []
     for effect in asked:
         if effect == "fixed":
@@ -51,7 +53,7 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     columns = ["effect", "group", "term", "estimate", "std_error", "df", "statistic", "p_value"]
     if "ran_vals" in asked:
         columns.insert(2, "level")
-    if conf_int:
+    if with_limits:
         columns.extend(["conf_low", "conf_high"])
     return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from lmm.arguments import whole_number
+from lmm.arguments import true_or_false, whole_number
 from lmm.errors import ArgumentError
 
 Task = TypeVar("Task")
@@ -60,16 +60,16 @@ def progress_bar(total: int, unit: str, *, shown: bool) -> Iterator[Callable[[in
     Raises
     ------
     ArgumentError
-        When a bar is to be shown and the package tqdm is missing.
+        When a bar is to be shown and the package tqdm is missing, or shown is no truth value.
     """
-    if not shown:
+    if not true_or_false("progress", shown):
         yield lambda _: None
         return
     try:
         from tqdm.auto import tqdm  # noqa: PLC0415 - optional, and only where it is asked for
     except ImportError as error:
         raise ArgumentError(
-            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress away"
+            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress out"
         ) from error
     with tqdm(total=total, unit=unit) as bar:
         yield bar.update

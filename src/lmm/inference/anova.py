@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lmm.errors import ArgumentError, LMMWarning
+from lmm.errors import ArgumentError, LMMWarning, warn
 from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
 from lmm.inference.term_hypotheses import estimable_hypotheses, sequential_hypotheses
@@ -106,10 +105,9 @@ def _independent_rows(L: FloatArray) -> FloatArray:
 def _warn_of_dropped(terms: list[str]) -> None:
     """Say which terms have no hypothesis of their own."""
     if terms:
-        warnings.warn(
+        warn(
             f"no test for {', '.join(terms)}: the columns of the term are combinations of others, so it adds nothing",
             LMMWarning,
-            stacklevel=3,
         )
 
 
@@ -118,9 +116,8 @@ def _warn_of(empty: list[str]) -> None:
     if not empty:
         return
     more = f" and {len(empty) - MOST_CELLS} more" if len(empty) > MOST_CELLS else ""
-    warnings.warn(
+    warn(
         f"no rows in the cells {', '.join(empty[:MOST_CELLS])}{more}: hypotheses of type III average over the cells "
         "there are, so main effects compare unequal mixtures; look at type=2, or at contrasts of the cells you mean",
         LMMWarning,
-        stacklevel=3,
     )

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import confidence_level
+from lmm.arguments import confidence_level, true_or_false
 from lmm.errors import ModelError
 from lmm.inference.ddf import Approximation, approximation
 from lmm.inference.distributions import f_tail, t_quantile, two_sided_p
@@ -69,6 +69,7 @@ def contrast(
     design = model.design
     method = approximation(model, ddf)
     confidence_level(level)
+    together = true_or_false("joint", joint, "one test of all contrasts", "a table of single ones")
     hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept, design.aliasing)
     _require_estimable(hypothesis, design)
     if not hypothesis.L.any():
@@ -76,7 +77,7 @@ def contrast(
     weights = hypothesis.L[:, design.kept]
     table = contrast_table(model, weights, method, level=level, rhs=hypothesis.rhs)
     table.index = pd.Index(hypothesis.contrasts)
-    if not joint:
+    if not together:
         return table
     null = f"{'; '.join(hypothesis.equations)}."
     if len(weights) == 1:
