@@ -6,7 +6,7 @@ import pytest
 import lmm
 from conftest import fit_quietly, fitted
 from lmm.batch.derivatives import derivatives
-from lmm.batch.refits import EXACT_FIT, NOT_CERTIFIED, Refitter
+from lmm.batch.refits import FITTED_EXACTLY, NOT_CERTIFIED, Refitter
 from lmm.batch.responses import projector
 from lmm.batch.search import find_optima
 from lmm.batch.system import batch_system
@@ -171,7 +171,7 @@ def test_a_response_that_the_fixed_effects_fit_is_reported():
     Y = model.simulate(5, rng=3).T
     Y[:, 2] = model.X.to_numpy() @ [1.0, 2.0]
     found = Refitter(model).fit(Y)
-    assert found.failures == {2: EXACT_FIT}
+    assert found.failures == {2: FITTED_EXACTLY}
     assert np.isnan(found.beta[2]).all()
     assert np.isfinite(np.delete(found.beta, 2, axis=0)).all()
 
@@ -192,7 +192,7 @@ def test_failures_of_single_fits_have_a_reason():
     y = fit.design.y
     constant, exact = np.full_like(y, 3.0), fit.fittedvalues.to_numpy()
     models = list(Refitter(fit).models(np.column_stack([constant, exact, y])))
-    assert models[0] == EXACT_FIT
+    assert models[0] == FITTED_EXACTLY
     assert models[1] == NOT_CERTIFIED
     assert models[2].deviance == pytest.approx(fit.deviance, abs=AGREEMENT)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Design", "RandomTerm", "build_design"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RandomTerm:
     """
     One ``(effects | group)``: columns of the effects and the group of each row.
@@ -59,7 +59,7 @@ class RandomTerm:
     grouping: Grouping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """
     The arrays of a model, and how to build them on new data.

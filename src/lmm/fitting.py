@@ -28,7 +28,7 @@ from lmm.start import moment_start
 # Relative standard deviation beyond which a user's starting value is drawn in.
 FARTHEST_START = 1e3
 # Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
-EXACT_FIT = 1e-12
+SMALLEST_RHO2 = 1e-12
 
 
 @overload
@@ -200,7 +200,7 @@ def fit_design(
     factors, deviance, basis = standardized_deviance(design, reml=reml, sigma=sigma)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
-    if not optimum.converged and optimum.evaluation.rho2 <= EXACT_FIT * deviance.cross.A_BB[-1, -1]:
+    if not optimum.converged and optimum.evaluation.rho2 <= SMALLEST_RHO2 * deviance.cross.A_BB[-1, -1]:
         raise ModelError(NO_RESIDUAL)
     model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)

@@ -32,7 +32,7 @@ BATCH_NUMBERS, LARGEST_BATCH = 4_000_000, 1024
 # Responses that are projected at a time hold up to this many numbers.
 CHUNK = 4_000_000
 
-EXACT_FIT = "the fixed effects fit the response exactly, so no variation is left for the random effects"
+FITTED_EXACTLY = "the fixed effects fit the response exactly, so no variation is left for the random effects"
 NOT_CERTIFIED = "the optimiser stopped before it could certify the optimum"
 
 
@@ -118,7 +118,7 @@ class Refitter:
         found = unfitted(self.model, Y.shape[1])
         for where, responses in self._projected(Y):
             good = responses.scale > 0.0
-            found.failures.update(dict.fromkeys(where[~good].tolist(), EXACT_FIT))
+            found.failures.update(dict.fromkeys(where[~good].tolist(), FITTED_EXACTLY))
             if good.any():
                 some = responses if good.all() else responses.take(good)
                 system = self.system
@@ -130,7 +130,7 @@ class Refitter:
         for where, responses in self._projected(Y):
             for i, column in enumerate(where):
                 if responses.scale[i] == 0.0:
-                    yield EXACT_FIT
+                    yield FITTED_EXACTLY
                     continue
                 model = self._fit_one(responses, i, Y[:, column])
                 yield model if isinstance(model, str) or model.converged else NOT_CERTIFIED

@@ -75,6 +75,14 @@ class DataCloning(Report):
         -------
         DataFrame (d, d)
             K times the posterior covariance with the most clones K: it tends to the inverse of the Fisher information.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> list(cloned.cov())
+        ['Intercept', 'Batch', 'Residual']
         """
         names = list(self.parameters)
         return pd.DataFrame(self.n_clones[-1] * pooled_cov(self._last), index=names, columns=names)
@@ -97,6 +105,14 @@ class DataCloning(Report):
         ------
         ArgumentError
             When level is no number strictly between 0 and 1.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> list(cloned.conf_int(0.9))
+        ['lower', 'upper']
         """
         half = NormalDist().inv_cdf(0.5 + confidence_level(level) / 2.0) * self.std_errors
         return pd.DataFrame({"lower": self.estimates - half, "upper": self.estimates + half})
@@ -222,6 +238,14 @@ class DataCloning(Report):
         ----------
         Lele, S. R., Nadeem, K. and Schmuland, B. (2010). Estimability and likelihood inference for generalized linear
         mixed models using data cloning. Journal of the American Statistical Association 105, 1617-1625, section 4.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> len(cloned.random_effects(rng=1))
+        6
         """
         probability, generator = confidence_level(level), random_generator(rng)
         count = at_least(2, "n", n, of="draws")  # a standard deviation needs two

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from lmm.deviance import Evaluation
     from lmm.model import FittedModel
 
-# Below this difference from 1 a leverage counts as 1: the row is fitted exactly, whatever its response.
-NO_RESIDUAL = 1e-10
+# A row that keeps less of its variance than this is fitted exactly, whatever its response: its leverage counts as 1.
+SMALLEST_LEFT = 1e-10
 # Rows whose leverage is computed at a time.
 CHUNK = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Leverage:
     """
     Diagonal of the matrix that takes the response to the fitted values, in two parts.
@@ -62,7 +62,7 @@ class Leverage:
     def left(self) -> FloatArray:
         """Share of the variance of a row that its residual keeps, 1 - h; NaN where the leverage is 1."""
         left = 1.0 - self.total
-        return np.where(left > NO_RESIDUAL, left, np.nan)
+        return np.where(left > SMALLEST_LEFT, left, np.nan)
 
 
 def leverage(model: FittedModel) -> Leverage:

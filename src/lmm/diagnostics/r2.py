@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VariancePartition:
     """
     Where the variance of a row comes from, on the squared scale of the response.

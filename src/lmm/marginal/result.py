@@ -116,7 +116,20 @@ class MarginalMeans(Report):
         return labels.join(pd.DataFrame(tests, columns=["num_df", "den_df", "statistic", "p_value"]))
 
     def groups(self) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-        """Levels of ``by`` and the rows of the table that belong to them; one group of all rows without it."""
+        """
+        Levels of ``by`` and the rows of the table that belong to them; one group of all rows without it.
+
+        Returns
+        -------
+        list of (tuple, DataFrame)
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("score ~ Machine + (1 | Worker)", lmm.datasets.load("machines"))
+        >>> [(levels, len(rows)) for levels, rows in lmm.emmeans(fit, "Machine").groups()]
+        [((), 3)]
+        """
         if not self.by:
             return [((), self.table)]
         return [(levels, rows) for levels, rows in self.table.groupby(list(self.by), sort=False)]
