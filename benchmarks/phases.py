@@ -6,7 +6,6 @@ calls one after the other are timed; what none of them takes is the result: the 
 """
 
 import argparse
-import datetime as dt
 import statistics
 import tempfile
 import time
@@ -16,8 +15,9 @@ from typing import Any
 
 import exchange
 from options import add_options, limits_of, names_among
-from processes import Job, Limits, find_packages, machine, run
-from report import milliseconds, table, write_section
+from processes import Job, Limits, find_packages, run
+from report import milliseconds, provenance, table, write_section
+from timing import timed
 from workloads import WORKLOADS, Workload
 
 CASES = ("sleepstudy", "insteval", "million")
@@ -49,7 +49,7 @@ def main() -> None:
     rows = [[workload.title, *measure(workload, limits_of(options))] for workload in chosen]
     text = "\n\n".join(
         [
-            f"Measured on {dt.datetime.now(tz=dt.UTC).date().isoformat()}: {machine()}.",
+            *provenance([]),
             METHOD,
             table(header, rows),
         ]
@@ -77,8 +77,6 @@ def measure(workload: Workload, limits: Limits) -> list[str]:
 
 def measure_phases(call: Callable[[], Any], seconds: float, long: float) -> dict[str, list[Any]]:
     """Medians by phase over repeated fits; called in the process that measures."""
-    import worker  # noqa: PLC0415 - worker imports this module in turn
-
     from lmm import fitting  # noqa: PLC0415 - only this process needs it
 
     spent = dict.fromkeys(PHASES, 0.0)
@@ -95,7 +93,7 @@ def measure_phases(call: Callable[[], Any], seconds: float, long: float) -> dict
         rows.append([*spent.values(), total - sum(spent.values()), total])
         return model
 
-    times, _ = worker.timed(fit, seconds, long)
+    times, _ = timed(fit, seconds, long)
     last = rows[-len(times) :]
     return {"seconds": times, "phases": [statistics.median(column) for column in zip(*last, strict=True)]}
 

@@ -1,8 +1,18 @@
 """Markdown tables, and the sections of a page that a script writes anew."""
 
+import datetime as dt
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from processes import Package, machine
+
+
+def provenance(packages: Sequence[Package]) -> list[str]:
+    """Give the paragraphs that say when, where and with what was measured."""
+    when = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    versions = "\n".join(f"- {package.versions}" for package in packages)
+    return [f"Measured on {when}: {machine()}.", *([versions] if versions else [])]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 1) -> str:

@@ -6,7 +6,6 @@ resampling alone; the fit that it starts from is made before.
 """
 
 import argparse
-import datetime as dt
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import exchange
 import pandas as pd
 from options import add_options, limits_of, names_among, packages_of
-from processes import Job, Limits, Outcome, Package, interleaved, machine
-from report import milliseconds, table, write_section
+from processes import Job, Limits, Outcome, Package, interleaved
+from report import milliseconds, provenance, table, write_section
 
 import lmm
 
@@ -94,8 +93,7 @@ def main() -> None:
     outcomes = [measure(one, packages, limits, options.repeats) for one in chosen]
     text = "\n\n".join(
         [
-            f"Measured on {dt.datetime.now(tz=dt.UTC).date().isoformat()}: {machine()}.",
-            "\n".join(f"- {package.versions}" for package in packages),
+            *provenance(packages),
             METHOD.format(repeats=options.repeats, long=limits.long),
             "Milliseconds, and their ratio to those of lmm:",
             _times(chosen, outcomes, [package.name for package in packages]),

@@ -5,7 +5,6 @@ Time lmm and its peers on the workloads, and write the table of the documentatio
 """
 
 import argparse
-import datetime as dt
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import exchange
 from options import add_options, limits_of, names_among, packages_of
-from processes import Job, Limits, Outcome, Package, interleaved, machine, run
-from report import milliseconds, table, write_section
+from processes import Job, Limits, Outcome, Package, interleaved, run
+from report import milliseconds, provenance, table, write_section
 from workloads import WORKLOADS, Workload
 
 # What a package cannot do: mixedlm profiles fixed effects only.
@@ -98,10 +97,8 @@ def page(lines: list[Line], packages: list[Package], limits: Limits, repeats: in
     """Both tables, with when, where and how they were measured."""
     names = [package.name for package in packages]
     peers = [name for name in names if name != "lmm"]
-    today = dt.datetime.now(tz=dt.UTC).date()
     parts = [
-        f"Measured on {today.isoformat()}: {machine()}.",
-        "\n".join(f"- {package.versions}" for package in packages),
+        *provenance(packages),
         METHOD.format(repeats=repeats, long=limits.long, timeout=limits.timeout, memory=limits.memory),
         "Milliseconds, and their ratio to those of lmm:",
         table(

@@ -5,7 +5,6 @@ How the cost of a fit grows with the rows and with the levels of the smaller of 
 """
 
 import argparse
-import datetime as dt
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,8 @@ import exchange
 import matplotlib as mpl
 import pandas as pd
 from options import add_options, limits_of, packages_of
-from processes import Job, Limits, Outcome, Package, interleaved, machine
-from report import milliseconds, table, write_section
+from processes import Job, Limits, Outcome, Package, interleaved
+from report import milliseconds, provenance, table, write_section
 from workloads import CROSSED, SLOPES, crossed, slopes
 
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -52,10 +51,9 @@ def main() -> None:
     names = [package.name for package in packages]
     text = "\n\n".join(
         [
-            f"Measured on {dt.datetime.now(tz=dt.UTC).date().isoformat()}: {machine()}.",
-            "\n".join(f"- {package.versions}" for package in packages),
+            *provenance(packages),
             f"![Time of a fit against its size, both axes logarithmic]({FIGURE.as_posix()})",
-            f"Milliseconds against rows: `{SLOPES}`, {ROWS_PER_GROUP} rows a group on average.",
+            f"Milliseconds against rows: `{SLOPES}`, {ROWS_PER_GROUP} rows per group on average.",
             numbers("rows", by_rows, names),
             f"Milliseconds against the levels of b: `{CROSSED}`, {CROSSED_ROWS:,} rows, {FIRST_LEVELS:,} levels of a.",
             numbers("levels", by_levels, names),

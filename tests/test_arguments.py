@@ -110,6 +110,19 @@ def test_known_sigma_comes_back_as_given(sigma):
     assert fitted("sleepstudy", reml=True).known_sigma is None
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("joint", lambda fit: fit.contrast("Days = 8", joint="no")),
+        ("conf_int", lambda fit: fit.tidy(conf_int=0.95)),
+        ("progress", lambda fit: fit.bootstrap(2, rng=1, progress="no")),
+    ],
+)
+def test_switches_are_true_or_false(name, call):
+    with pytest.raises(lmm.ArgumentError, match=rf"^{name} must be True( \(.*\))? or False( \(.*\))?; got "):
+        call(fitted("sleepstudy", reml=True))
+
+
 # start
 
 
@@ -405,7 +418,7 @@ def test_unknown_random_effects(random):
 )
 @pytest.mark.parametrize("given", ["yes", None, 1, np.ones(2)])
 def test_truth_values(call, given):
-    with pytest.raises(lmm.ArgumentError, match="must be True or False; got"):
+    with pytest.raises(lmm.ArgumentError, match=r"must be True.* or False.*; got"):
         call(fitted("sleepstudy", reml=True), given)
 
 

@@ -6,7 +6,7 @@ import pytest
 import lmm
 from conftest import fit_quietly, fitted
 from lmm.batch.derivatives import derivatives
-from lmm.batch.refits import EXACT_FIT, Refitter
+from lmm.batch.refits import FITTED_EXACTLY, NOT_CERTIFIED, Refitter
 from lmm.batch.responses import projector
 from lmm.batch.search import find_optima
 from lmm.batch.system import batch_system
@@ -171,7 +171,7 @@ def test_a_response_that_the_fixed_effects_fit_is_reported():
     Y = model.simulate(5, rng=3).T
     Y[:, 2] = model.X.to_numpy() @ [1.0, 2.0]
     found = Refitter(model).fit(Y)
-    assert found.failures == {2: EXACT_FIT}
+    assert found.failures == {2: FITTED_EXACTLY}
     assert np.isnan(found.beta[2]).all()
     assert np.isfinite(np.delete(found.beta, 2, axis=0)).all()
 
@@ -185,3 +185,22 @@ def test_a_response_that_the_random_effects_fit_does_not_disturb_the_others():
     assert list(found.failures) == [1]
     others = [0, 2, 3, 4]
     np.testing.assert_allclose(found.criterion[others], expected.criterion[others], atol=AGREEMENT)
+
+
+def test_failures_of_single_fits_have_a_reason():
+    fit = fitted("penicillin", reml=True)
+    y = fit.design.y
+    constant, exact = np.full_like(y, 3.0), fit.fittedvalues.to_numpy()
+    models = list(Refitter(fit).models(np.column_stack([constant, exact, y])))
+    assert models[0] == FITTED_EXACTLY
+    assert models[1] == NOT_CERTIFIED
+    assert models[2].deviance == pytest.approx(fit.deviance, abs=AGREEMENT)
+
+
+def test_one_by_one_reports_failures_too(monkeypatch):
+    fit = fitted("penicillin", reml=True)
+    monkeypatch.setattr("lmm.batch.refits.cost_of_one", lambda _: None)
+    found = Refitter(fit).fit(np.column_stack([fit.fittedvalues, fit.design.y]))
+    assert list(found.failures) == [0]
+    assert np.isnan(found.sigma[0])
+    assert found.sigma[1] == pytest.approx(fit.sigma, rel=1e-8)

@@ -511,8 +511,8 @@ def test_progress(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n": 0}, "n must be the number of replicates"),
-        ({"n": 2.5}, "n must be the number of replicates"),
+        ({"n": 0}, "n must be a whole number of replicates"),
+        ({"n": 2.5}, "n must be a whole number of replicates"),
         ({"kind": "jackknife"}, "kind must be one of 'parametric', 'residual', 'cases', 'wild'"),
         ({"rng": "a"}, "rng must be None, a seed"),
         ({"workers": 0}, "workers must be a number of processes"),
@@ -652,5 +652,5 @@ def test_comparisons_are_checked():
     model, other = fitted("dyestuff", reml=True), fitted("penicillin", reml=True)
     with pytest.raises(lmm.ArgumentError, match="fitted to the same rows; the small one has 30 and the big one 144"):
         bootstrap_lrt_statistics(model, other)
-    with pytest.raises(lmm.ArgumentError, match="n must be the number of simulated responses"):
+    with pytest.raises(lmm.ArgumentError, match="n must be a whole number of simulated responses"):
         bootstrap_lrt_statistics(model, model, 0)

@@ -152,3 +152,12 @@ def test_variances_of_predicted_effects_are_the_dense_formula():
         expected = np.diagonal(B @ P @ B.T)  # b-hat = Lambda Lambda' Z' P y
         found = mode_variances(fit.deviance_function, fit.optimum.evaluation, fit.basis)
         np.testing.assert_allclose(np.concatenate([v.ravel() for v in found]), expected, rtol=1e-7, atol=1e-10)
+
+
+def test_few_rows_and_a_constant_mean_are_said():
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 7.0, 5.0], "g": list("aabbcc")})
+    report = fit_quietly("y ~ 1 + (1 | g)", data).check()
+    assert report["normal residuals"].found == "6 values are too few to say."
+    singular = fitted("dyestuff2", reml=True).check()
+    assert singular["homogeneity"].found == "All fitted values are equal: nothing to compare."
+    assert repr(singular) == str(singular)

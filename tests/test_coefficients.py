@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 import lmm
 from conftest import SINGULAR, SMALL, fit_quietly, fitted, frame
@@ -342,9 +343,9 @@ def test_anova_arguments():
     fit = fitted("lamb", reml=True)
     with pytest.raises(lmm.ArgumentError, match="type must be 1, 2 or 3; got 4"):
         lmm.anova(fit, type=4)
-    with pytest.raises(lmm.ArgumentError, match="anova takes one fitted model"):
+    with pytest.raises(lmm.ArgumentError, match="anova takes a model with random effects"):
         lmm.anova([fit, fit])
-    with pytest.raises(lmm.ArgumentError, match=r"several are compared by lmm\.lrt"):
+    with pytest.raises(lmm.ArgumentError, match=r"[Mm]odels are compared by lmm\.lrt"):
         lmm.anova(fit, fit)
     pd.testing.assert_frame_equal(lmm.anova(fit, "II"), lmm.anova(fit, 2))
 
@@ -410,3 +411,22 @@ def test_tidy_and_glance():
     row = fit.glance().iloc[0]
     assert (row["nobs"], row["n_params"], row["reml"]) == (180, 6, True)
     assert row["deviance"] == fit.deviance
+
+
+def test_bootstrap_limits_and_unknown_options():
+    fit = fitted("dyestuff", reml=True)
+    limits = fit.conf_int(0.9, "bootstrap", n=100, rng=1, interval="basic")
+    pd.testing.assert_frame_equal(limits, fit.bootstrap(100, rng=1).conf_int(0.9, "basic"))
+    with pytest.raises(lmm.ArgumentError, match="method='wald' does not know 'n'; it takes ddf"):
+        fit.conf_int(n=100)
+
+
+def test_joint_normal_test_is_a_chi_square():
+    fit = fitted("lamb_treatment", reml=True)
+    joint = fit.contrast("Age[T.2] = 0, Age[T.3] = 0", ddf="normal")
+    beta, cov = fit.params, fit.cov_params()
+    names = ["Age[T.2]", "Age[T.3]"]
+    wald = beta[names] @ np.linalg.solve(cov.loc[names, names], beta[names])
+    assert joint.statistic == pytest.approx(wald / 2.0, rel=1e-10)
+    assert joint.p_value == pytest.approx(chi2.sf(wald, 2), rel=1e-8)
+    assert joint.df == (2.0, np.inf)

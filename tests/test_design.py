@@ -1,3 +1,4 @@
+import datetime as dt
 import pickle
 
 import numpy as np
@@ -255,3 +256,25 @@ def test_labels_may_be_anything_that_sorts():
         built = design(f"y ~ x + (1|{name})", data)
         assert list(built.terms[0].levels[built.terms[0].codes]) == list(data[name])
         np.testing.assert_array_equal(built.group_codes(data, 0), built.terms[0].codes)
+
+
+def test_typed_columns_of_other_frames():
+    pl = pytest.importorskip("polars")
+    pa = pytest.importorskip("pyarrow")
+    x = DATA["x"].round(3)
+    expected = design(data=DATA.assign(x=x))
+    columns = {name: pl.Series(DATA[name].tolist()) for name in DATA}
+    texts = pl.Series(DATA["f"].tolist())
+    typed = {"x": pl.Series(x.tolist()).cast(pl.Decimal(10, 3)), "f": texts.cast(pl.Enum(["a", "b", "c"]))}
+    assert_same(design(data=pl.DataFrame({**columns, **typed})), expected)
+    assert_same(design(data=pl.DataFrame({**columns, **typed, "f": texts.cast(pl.Categorical)}).lazy()), expected)
+    decimals = pd.array([f"{value:.3f}" for value in x], dtype="string").astype(pd.ArrowDtype(pa.decimal128(10, 3)))
+    codes = pd.arrays.ArrowExtensionArray(pa.array(DATA["f"].tolist()).dictionary_encode())
+    assert_same(design(data=DATA.assign(x=decimals, f=codes)), expected)
+    with pytest.raises(DataError, match="Turn it into numbers, such as days"):
+        design(data=pl.DataFrame({**columns, "x": pl.Series([dt.date(2020, 1, 1)] * N)}))
+
+
+def test_labels_of_several_types_as_a_predictor():
+    mixed = [["b", 3, "a", 10][i % 4] for i in range(N)]
+    assert design("y ~ k + (1|g)", DATA.assign(k=mixed)).names == ("Intercept", "k[T.10]", "k[T.a]", "k[T.b]")

@@ -225,3 +225,28 @@ def test_random_effects_are_coded_by_the_same_rules():
     assert effects("(f||h)") == ("Intercept", "f[T.b]", "f[T.c]")
     assert effects("(poly(x, 2)|h)") == ("Intercept", "poly(x, 2)[1]", "poly(x, 2)[2]")
     assert effects("(log(x + 1)|h)") == ("Intercept", "log(x + 1)")
+
+
+def test_contrasts_as_objects_and_matrices():
+    sums = design("f", contrasts={"f": "sum"})
+    np.testing.assert_array_equal(design("f", contrasts={"f": formulaic.transforms.contrasts.SumContrasts()}).X, sums.X)
+    matrix = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    np.testing.assert_array_equal(design("f", contrasts={"f": matrix}).X, sums.X)
+    np.testing.assert_array_equal(design("C(f, base='b')").X, design("C(f, contr.treatment(base='b'))").X)
+
+
+def test_levels_given_by_position_and_constants_in_expressions():
+    assert design("factor(f, ['c', 'a', 'b'])").names == (
+        "Intercept",
+        *(f"factor(f, ['c', 'a', 'b'])[T.{x}]" for x in "ab"),
+    )
+    np.testing.assert_allclose(design("I(x * pi)").X[:, 1], np.pi * DATA["x"])
+    np.testing.assert_array_equal(design("I('a' == f)").X[:, 1], DATA["f"] == "a")
+    np.testing.assert_array_equal(design("Q('my col')").X[:, 1], DATA["my col"])
+    assert design("Q('my col')").variables.keys() == {"my col"}
+
+
+def test_numbers_of_the_fit_may_come_as_other_numbers():
+    built = design("factor(i)")
+    np.testing.assert_array_equal(built.fixed_columns(DATA.assign(i=DATA["i"].astype(float))), built.X)
+    np.testing.assert_array_equal(built.fixed_columns(DATA.assign(i=DATA["i"].astype(str))), built.X)

@@ -1,5 +1,6 @@
 """Every refusal names the thing, says what was expected and the way out."""
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -32,6 +33,9 @@ DATA = pd.DataFrame(
         "even": np.where(np.arange(N) % 2, np.nan, 1.5),
         "lists": [[1]] * N,
         "same": np.repeat(list("uvwxyz"), 6),
+        "day": [dt.date(2020, 1, 1 + i % 28) for i in range(N)],
+        "nothing": [None] * N,
+        "interval": pd.interval_range(0, N),
     }
 )
 
@@ -73,6 +77,13 @@ CASES = [
     ("y ~ when + (1|g)", DataError, ["'when'", "datetime", "days"]),
     ("y ~ z + (1|g)", DataError, ["'z'", "complex"]),
     ("y ~ lists + (1|g)", DataError, ["'lists'"]),
+    ("y ~ day + (1|g)", DataError, ["'day'", "date", "days since the first"]),
+    ("y ~ nothing + (1|g)", DataError, ["'nothing' is missing in all 36 rows"]),
+    ("y ~ interval + (1|g)", DataError, ["'interval'", "numbers, text or categories"]),
+    ("y ~ np.where(x > 0, 'a', 'b') + (1|g)", FormulaError, ["not numbers"]),
+    ("y ~ np.diff(x) + (1|g)", FormulaError, ["35 values for 36 rows"]),
+    ("y ~ factor(f, level='a') + (1|g)", FormulaError, ["unknown argument level"]),
+    ("y ~ ns(x, df=0) + (1|g)", FormulaError, ["df must be at least 1"]),
     ("y ~ one + (1|g)", DataError, ["`one` has a single level"]),
     ("y ~ none + (1|g)", DataError, ["No complete row", "'none' is missing in all 36 rows"]),
     ("y ~ odd + even + (1|g)", DataError, ["No complete row", "'odd': 18", "'even': 18"]),
@@ -352,3 +363,34 @@ def test_a_response_that_the_fixed_effects_fit_exactly(formula):
     fit = lmm.fit("y ~ 1 + (1|g)", data.assign(y=data["y"] + data["g"]))
     with pytest.raises(ModelError, match="fit the response `y` exactly"):
         fit.refit(np.full(40, 3.0))
+
+
+def test_contrasts_must_fit_the_levels():
+    with pytest.raises(FormulaError, match="The contrasts of `f` do not fit its levels 'a', 'b'"):
+        build_design(parse_formula("y ~ f + (1|g)"), DATA, contrasts={"f": np.eye(3)[:, 1:]})
+
+
+def test_a_single_row_or_no_weight_leaves_nothing():
+    with pytest.raises(ModelError, match=r"1 fixed coefficient and 1 row.* Use fewer terms"):
+        build_design(parse_formula("y ~ 1 + (1|g)"), DATA.head(1))
+    incomplete = DATA.assign(x=DATA["x"].where(DATA["row"] > 0))
+    with pytest.raises(DataError, match="those without missing values all have weight zero"):
+        build_design(parse_formula("y ~ x + (1|g)"), incomplete, weights=(DATA["row"] == 0) * 1.0)
+
+
+def test_a_dot_needs_columns_to_stand_for():
+    with pytest.raises(FormulaError, match=r"`\.` stands for no column"):
+        build_design(parse_formula("y ~ . + (1|g)"), DATA[["y", "g"]])
+    with pytest.raises(FormulaError, match="a column name with a backtick in it"):
+        build_design(parse_formula("y ~ . + (1|g)"), DATA[["y", "g", "x"]].rename(columns={"x": "x`s"}))
+
+
+def test_columns_of_a_dict_are_one_dimensional():
+    with pytest.raises(DataError, match="cannot be read as columns"):
+        build_design(parse_formula("y ~ x + (1|g)"), {**DATA[["y", "g"]], "x": np.ones((N, 2))})
+
+
+def test_new_data_without_a_column_of_an_expression():
+    built = build_design(parse_formula("y ~ C(x > 0) + (1|g)"), DATA)
+    with pytest.raises(FormulaError, match="no column 'x'"):
+        built.fixed_columns(DATA.drop(columns="x"))

@@ -599,3 +599,24 @@ def test_a_response_that_groups_and_covariates_fit_exactly_is_refused(noise):
     y = 2.0 * x + np.array([1.0, 5.0, 2.0, 8.0, 3.0, 0.0])[g] + noise * np.random.default_rng(0).normal(size=24)
     with pytest.raises(lmm.ModelError, match="fixed and random effects together fit the response exactly"):
         lmm.fit("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}))
+
+
+def test_results_that_hold_arrays_are_equal_to_themselves_only():
+    fit = fitted("sleepstudy", reml=True)
+    fixed = lmm.fit("Reaction ~ Days", frame("sleepstudy"), allow_fixed=True)
+    makers = (
+        lambda: fixed.refit(fixed.design.y),
+        lambda: lmm.lrt(fixed, fit),
+        lambda: lmm.r2(fit),
+        lambda: lmm.icc(fit),
+        lambda: lmm.estimability(fit),
+        lambda: fit.influence(by="Subject"),
+        lambda: fit.bootstrap(5, rng=1),
+        lambda: fit.random_pca()["Subject"],
+    )
+    for make in makers:
+        one, other = make(), make()
+        assert one == one  # noqa: PLR0124 - this is the point
+        assert one != other
+        assert len({one, other}) == 2
+    assert fit.contrast("Days = 8") == fit.contrast("Days = 8")

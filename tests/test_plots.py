@@ -335,8 +335,8 @@ def refusal(match, draw):
 
 def test_refusals():
     plots, fit, data = lmm.plots, fitted("sleepstudy", reml=True), frame("sleepstudy")
-    refusal("a fitted model is expected", lambda: plots.residuals_vs_fitted("fit"))
-    refusal("a fitted model is expected", lambda: plots.cooks_distance(data))
+    refusal("takes a model with random effects", lambda: plots.residuals_vs_fitted("fit"))
+    refusal("takes a model with random effects", lambda: plots.cooks_distance(data))
     refusal("ax must be one Axes of matplotlib.*got Figure", lambda: plots.caterpillar(fit, ax=plt.figure()))
     refusal("ax must be one Axes .*got ndarray", lambda: plots.shrinkage(fit, ax=plt.figure().subplots(1, 2)))
     refusal("kind must be one of", lambda: plots.residuals_vs_fitted(fit, kind="deviance"))

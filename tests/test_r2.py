@@ -177,5 +177,5 @@ def test_printed():
 @pytest.mark.parametrize("share", [lmm.r2, lmm.icc])
 @pytest.mark.parametrize("given", [None, 3.0, "fit"])
 def test_only_fitted_models(share, given):
-    with pytest.raises(lmm.ArgumentError, match="a fitted model is expected"):
+    with pytest.raises(lmm.ArgumentError, match="takes a model with random effects"):
         share(given)

@@ -171,5 +171,5 @@ def test_decorrelating_more_than_memory_holds_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("diagnostic", [leverage, cooks_distance])
 def test_only_fitted_models(diagnostic):
-    with pytest.raises(lmm.ArgumentError, match="a fitted model is expected"):
+    with pytest.raises(lmm.ArgumentError, match="takes a model with random effects"):
         diagnostic("fit")

@@ -348,3 +348,38 @@ def test_results_print_and_show():
     for result in (milk(), corn_means()):
         assert repr(result) == str(result)
         assert "<table>" in result._repr_html_()
+
+
+def test_names_of_areas_are_checked_and_made():
+    data = lmm.datasets.load("milk").rename(columns={"SmallArea": "area"})
+    with pytest.raises(lmm.ArgumentError, match="area must be the name of a column, or None"):
+        lmm.fay_herriot("yi ~ 1", data, variance="SD^2", area=3)
+    by_row = lmm.fay_herriot("yi ~ factor(MajorArea)", data, variance="SD^2")  # the data have a column "area" already
+    np.testing.assert_allclose(by_row.table["eblup"], milk().table["eblup"], rtol=1e-12)
+    corn, means = corn_data()
+    with pytest.raises(lmm.ArgumentError, match="area must be the name of the column"):
+        lmm.nested_error("CornHec ~ CornPix", corn, area=None, population_means=means)
+    with pytest.raises(lmm.ModelError, match="takes no offset"):
+        lmm.nested_error("CornHec ~ 1 + offset(CornPix)", corn, area="County", population_means=means)
+
+
+def test_population_means_by_a_column():
+    corn, means = corn_data()
+    options = {"area": "County", "n_boot": 0}
+    by_index = lmm.nested_error("CornHec ~ CornPix", corn, population_means=means, **options)
+    columns = means.rename_axis("County").reset_index()
+    by_column = lmm.nested_error("CornHec ~ CornPix", corn, population_means=columns, **options)
+    pd.testing.assert_frame_equal(by_index.table, by_column.table)
+    with pytest.raises(lmm.DataError, match="several rows for the area"):
+        lmm.nested_error("CornHec ~ CornPix", corn, population_means=pd.concat([columns, columns]), **options)
+    unknown = means.assign(CornPix=means["CornPix"].where(means.index > 1))
+    with pytest.raises(lmm.DataError, match="one finite number for each of the 12 areas"):
+        lmm.nested_error("CornHec ~ CornPix", corn, population_means=unknown, **options)
+
+
+def test_an_area_variance_of_zero_is_noted():
+    corn, means = corn_data()
+    shuffled = corn.assign(CornHec=np.random.default_rng(0).permutation(corn["CornHec"]))
+    with pytest.warns(lmm.SingularFitWarning):
+        result = lmm.nested_error("CornHec ~ 1", shuffled, area="County", population_means=means, n_boot=0)
+    assert "The estimated area variance is zero" in str(result)

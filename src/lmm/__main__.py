@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 import textwrap
 import warnings
@@ -15,6 +14,7 @@ import pandas as pd
 import lmm
 from lmm import datasets
 from lmm.errors import DataError, LMMError, LMMWarning
+from lmm.frames import near_matches
 
 # Exit status when the fit cannot be made; argparse uses the same for a call it does not understand.
 FAILURE = 2
@@ -87,7 +87,7 @@ def _frame(data: str) -> pd.DataFrame:
     if path.is_dir() or not path.exists():
         if embedded:
             return datasets.load(data)
-        near = difflib.get_close_matches(data, datasets.names(), n=1)
+        near = near_matches(data, datasets.names())
         hint = f"Did you mean {near[0]!r}? " if near else ""
         what = "is a directory, not a CSV file" if path.is_dir() else "is neither a file nor an embedded data set"
         raise DataError(f"{data!r} {what}. {hint}Embedded data sets: {', '.join(datasets.names())}.")

@@ -30,7 +30,7 @@ from formulaic.transforms.contrasts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from lmm.linalg import FloatArray
 
 __all__ = [
     "CONTRASTS",
@@ -116,7 +116,7 @@ CONTRASTS: Mapping[str, type[Any]] = {
 }
 
 
-def coding(contrasts: Any, levels: list[Any], *, reduced: bool) -> tuple[NDArray[np.float64], list[Any], str]:  # noqa: ANN401 - formulaic is untyped
+def coding(contrasts: Any, levels: list[Any], *, reduced: bool) -> tuple[FloatArray, list[Any], str]:  # noqa: ANN401 - formulaic is untyped
     """
     Coding of a factor.
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numbers
 import operator
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import numpy as np
-import pandas as pd
 
-from lmm.columns import shown_labels
-from lmm.errors import ArgumentError, DataError
+from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
-
-if TYPE_CHECKING:
-    from lmm.model import FittedModel
 
 Seed = int | np.random.Generator | None
 
@@ -58,6 +53,33 @@ def confidence_level(level: object) -> float:
     return value
 
 
+def known_sigma(sigma: object) -> float | None:
+    """Refuse a residual standard deviation that is neither None, to be estimated, nor a positive number."""
+    if sigma is None:
+        return None
+    value = positive_number(sigma)
+    if value is None:
+        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
+    return value
+
+
+def at_least(least: int, name: str, given: object, of: str = "") -> int:
+    """Refuse what is no whole number of something, or one below the least."""
+    value = whole_number(given)
+    if value is None or value < least:
+        what = f"a whole number of {of}" if of else "a whole number"
+        raise ArgumentError(f"{name} must be {what}, {least} or more; got {given!r}")
+    return value
+
+
+def true_or_false(name: str, given: object, yes: str = "", no: str = "") -> bool:
+    """Refuse what is no truth value; ``yes`` and ``no`` say what the two mean."""
+    if not isinstance(given, (bool, np.bool_)):
+        on, off = (f" ({meaning})" if meaning else "" for meaning in (yes, no))
+        raise ArgumentError(f"{name} must be True{on} or False{off}; got {given!r}")
+    return bool(given)
+
+
 def number_of_replicates(n_boot: object, what: str) -> int:
     """Refuse a number of bootstrap replicates that is neither 0 (without what they are for) nor above 1."""
     count = whole_number(n_boot)
@@ -66,69 +88,12 @@ def number_of_replicates(n_boot: object, what: str) -> int:
     return count
 
 
-def true_or_false(name: str, given: object) -> bool:
-    """Refuse what is no truth value."""
-    if not isinstance(given, (bool, np.bool_)):
-        raise ArgumentError(f"{name} must be True or False; got {given!r}")
-    return bool(given)
-
-
 def one_of(name: str, given: object, allowed: Iterable[str]) -> str:
     """Refuse what is none of the names allowed."""
     names = tuple(allowed)
     if not isinstance(given, str) or given not in names:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, names))}; got {given!r}")
     return given
-
-
-def check_positions(name: str, given: object, index: pd.Index[Any], rows: str, way: str) -> None:
-    """
-    Refuse a pandas object whose labels say that it is in another order than the rows it is matched with by position.
-
-    Its index must be that of the rows, or the default one, 0 to n - 1, which says nothing; unless the rows have the
-    same numbers in another order.
-
-    Parameters
-    ----------
-    name : str
-        What the object is for.
-    given : object
-        One entry a row; anything but a Series or a DataFrame is accepted.
-    index : Index (n,)
-        Labels of the rows.
-    rows : str
-        Which rows these are, in words.
-    way : str
-        Code that puts the object in their order.
-    """
-    if not isinstance(given, (pd.Series, pd.DataFrame)) or given.index.equals(index):
-        return
-    n = len(index)
-    default = isinstance(given.index, pd.RangeIndex) and given.index.equals(pd.RangeIndex(n))
-    if default and len(given.index.difference(index)):
-        return
-    pairs = enumerate(zip(given.index, index, strict=True))
-    first = next((i for i, (label, other) in pairs if repr(label) != repr(other)), 0)
-    raise DataError(
-        f"{name} is a {type(given).__name__}, which is matched with {rows} by position, but its index is not theirs: "
-        f"position {first} has the label {shown_labels([given.index[first]])} in it and "
-        f"{shown_labels([index[first]])} there. Put it in their order by {way}, or, if it is in that order already, "
-        "take its numbers by .to_numpy()"
-    )
-
-
-def responses(y: object, index: pd.Index[Any]) -> FloatArray:
-    """Refuse a new response that is not one finite number for each of the rows used, whose labels are given."""
-    response, n = as_numbers(y), len(index)
-    if response is None or response.shape != (n,):
-        got = f"a {type(y).__name__} that holds something else" if response is None else f"shape {response.shape}"
-        raise DataError(
-            f"refit needs one response for each of the {n} rows used, numbers in an array of shape ({n},); got {got}"
-        )
-    if not np.isfinite(response).all():
-        raise DataError(f"the new response holds {(~np.isfinite(response)).sum()} values that are not finite numbers")
-    check_positions("y", y, index, "the rows used by the fit", "y.loc[fit.design.index]")
-    return response
 
 
 def random_generator(rng: object) -> np.random.Generator:
@@ -141,12 +106,3 @@ def random_generator(rng: object) -> np.random.Generator:
             f"rng must be None, a seed (an integer, not negative) or a numpy.random.Generator; got {rng!r}"
         )
     return np.random.default_rng(seed)
-
-
-def fitted_model(given: object) -> FittedModel:
-    """Refuse what is no fitted model."""
-    from lmm.model import FittedModel  # noqa: PLC0415 - the model imports this module
-
-    if not isinstance(given, FittedModel):
-        raise ArgumentError(f"a fitted model is expected, as lmm.fit gives it; got {type(given).__name__}")
-    return given

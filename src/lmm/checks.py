@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
 from lmm.columns import NUMBERS, Categorical, shown_labels
@@ -17,7 +15,7 @@ from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, ModelEr
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
-from lmm.linalg import triangular_factor
+from lmm.linalg import BoolArray, FloatArray, triangular_factor
 
 if TYPE_CHECKING:
     from lmm.design import Design, RandomTerm
@@ -30,13 +28,10 @@ LONGEST_EXPLANATION = 500
 # Effects of a term that a message names.
 MOST_EFFECTS_SHOWN = 5
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-
 
 def is_constant(name: str) -> bool:
     """Whether a name in an expression stands for something other than a column."""
-    return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS or name in ("pi", "np.pi")
+    return name in syntax.CONSTANTS or name in _formulaic.CONTRASTS
 
 
 def unknown_column(
@@ -123,13 +118,17 @@ def vector_argument(what: str, given: Any, n: int) -> FloatArray:  # noqa: ANN40
     return values
 
 
-def require_finite(what: str, values: FloatArray) -> None:
-    """Refuse what an expression made of finite columns."""
-    bad = ~np.isfinite(values)
+def require_finite(what: str, value: Value) -> None:
+    """Refuse numbers that an expression made of finite columns and that are not finite."""
+    if isinstance(value, Categorical):
+        return
+    array = value.matrix if isinstance(value, Basis) else value
+    bad = ~np.isfinite(array if array.ndim == 1 else array.sum(axis=1))
     if bad.any():
         raise DataError(
-            f"`{what}` is not finite in {int(bad.sum())} of {len(values)} rows (the first is row "
-            f"{int(np.argmax(bad))} of those used, counted from 0)."
+            f"`{what}` is not finite in {int(bad.sum())} of {len(bad)} rows (the first is row {int(np.argmax(bad))} of "
+            "those used, counted from 0), as with the logarithm of zero or a division by zero. Drop those rows, or "
+            "change the expression."
         )
 
 
@@ -301,13 +300,9 @@ def _check_fixed_factor(formula: ModelFormula, encoding: Encoding) -> None:
             )
 
 
-_CODED = re.compile(r"(?:factor|C|as\.factor)\(([\w.]+|`[^`]*`)[,)].*")
-
-
 def _bare_factor(expression: str) -> str:
     """``factor(x)`` and ``C(x, ...)`` code the same factor as ``x``."""
-    match = _CODED.fullmatch(expression)
-    return expression if match is None else match.group(1)
+    return syntax.made_a_factor(expression) or syntax.shown(expression)
 
 
 _NAMED = {name.split(".")[-1]: kind for name, kind in _formulaic.CONTRASTS.items()}

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm.errors import DataError
+from lmm.linalg import BoolArray, IntArray
 
 __all__ = [
     "NUMBERS",
@@ -26,10 +27,9 @@ __all__ = [
     "predictor",
     "read_column",
     "shown_labels",
+    "with_missing",
 ]
 
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.intp]
 
 # Beyond this, not every float is the integer that it looks like.
 _LARGEST_EXACT = 2.0**53
@@ -118,6 +118,12 @@ def read_column(name: str, values: Any) -> Column:  # noqa: ANN401 - any array-l
     return _extension(name, values, dtype)
 
 
+def with_missing(values: NDArray[Any]) -> Numeric:
+    """Numbers that an expression gave; NaN marks a missing one."""
+    missing = np.isnan(np.asarray(values, dtype=np.float64))
+    return Numeric(values, missing if missing.any() else None)
+
+
 def as_categorical(column: Column) -> Categorical:
     """Levels of a column that is used as a factor: sorted, numbers as numbers."""
     if isinstance(column, Categorical):
@@ -172,8 +178,6 @@ def _factorize(values: NDArray[Any]) -> tuple[IntArray, NDArray[Any]]:
 
 
 def _numeric(name: str, values: NDArray[Any]) -> Numeric:
-    if values.ndim != 1:
-        raise DataError(f"Column {name!r} has {values.ndim} dimensions; one value for each row is expected.")
     if values.dtype.kind != "f":
         return Numeric(values, None)
     finite = np.isfinite(values)
@@ -235,8 +239,6 @@ def _extension(name: str, values: Any, dtype: Any) -> Column:  # noqa: ANN401 - 
     """Nullable and Arrow-backed columns."""
     series = values if isinstance(values, pd.Series) else pd.Series(values)
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
-        if pd.api.types.is_complex_dtype(dtype):
-            raise _refused(name, dtype)
         if not series.hasnans and not pd.api.types.is_float_dtype(dtype):
             plain = "bool" if pd.api.types.is_bool_dtype(dtype) else ("int64" if "U" not in str(dtype) else "uint64")
             if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from lmm.linalg import FloatArray, IntArray, sum_by
 from lmm.tail import Incidence
@@ -38,6 +39,23 @@ class Block:
     def n_effects(self) -> int:
         """Number k of effects per level."""
         return int(self.columns.shape[1])
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The columns spread over the levels, shape (n, J k): column ``j k + a`` is effect a of level j."""
+        n, k = self.columns.shape
+        columns = self.codes[:, None] * k + np.arange(k)
+        cells = (self.columns.ravel(), columns.ravel(), np.arange(0, n * k + 1, k))
+        return sparse.csr_array(cells, shape=(n, self.n_levels * k))
+
+    def within_levels(self) -> FloatArray:
+        """Z_t' Z_t, block diagonal: k x k for each level, shape (k, k, J)."""
+        k = self.n_effects
+        A = np.empty((k, k, self.n_levels))
+        for a in range(k):
+            for b in range(a, k):
+                A[a, b] = A[b, a] = sum_by(self.codes, self.columns[:, a] * self.columns[:, b], self.n_levels)
+        return A
 
 
 @dataclass(frozen=True)
@@ -90,6 +108,14 @@ class CrossProducts:
             blocks.append(tail[:, start : start + k * J].reshape(len(tail), k, J))
             start += k * J
         return blocks
+
+    @property
+    def meetings(self) -> dict[tuple[int, int], Incidence]:
+        """Cross-products of each pair of blocks s <= t, numbered in their order here, the first block 0."""
+        levels = np.arange(self.sizes[0][1])
+        found = {(0, 0): Incidence(levels, levels, self.A_11)}
+        found |= {(0, t + 1): incidence for t, incidence in enumerate(self.with_first)}
+        return found | {(s + 1, t + 1): incidence for (s, t), incidence in self.within.items()}
 
     def with_response(self, first: FloatArray, tail: FloatArray) -> CrossProducts:
         """
@@ -155,7 +181,7 @@ def cross_products(blocks: Sequence[Block], X: FloatArray, y: FloatArray) -> Cro
     return CrossProducts(
         order=order,
         sizes=tuple((blocks[t].n_effects, blocks[t].n_levels) for t in order),
-        A_11=_within_levels(first),
+        A_11=first.within_levels(),
         A_B1=_with_border(first, B),
         A_BT=np.concatenate(
             [np.zeros((p + 1, 0)), *(_with_border(block, B).reshape(p + 1, -1) for block in rest)], axis=1
@@ -171,16 +197,6 @@ def cross_products(blocks: Sequence[Block], X: FloatArray, y: FloatArray) -> Cro
     )
 
 
-def _within_levels(block: Block) -> FloatArray:
-    """Z_t' Z_t, block diagonal: k x k for each level, shape (k, k, J)."""
-    k = block.n_effects
-    A = np.empty((k, k, block.n_levels))
-    for a in range(k):
-        for b in range(a, k):
-            A[a, b] = A[b, a] = sum_by(block.codes, block.columns[:, a] * block.columns[:, b], block.n_levels)
-    return A
-
-
 def _with_border(block: Block, B: FloatArray) -> FloatArray:
     """[X y]' Z_t, shape (p + 1, k, J)."""
     A = np.empty((len(B), block.n_effects, block.n_levels))
@@ -194,7 +210,7 @@ def _with_border(block: Block, B: FloatArray) -> FloatArray:
 def _diagonal(block: Block) -> Incidence:
     """Cross-products of a block with itself: each level meets itself only."""
     levels = np.arange(block.n_levels)
-    return Incidence(levels, levels, _within_levels(block))
+    return Incidence(levels, levels, block.within_levels())
 
 
 def _between(one: Block, other: Block) -> Incidence:

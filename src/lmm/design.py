@@ -6,32 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmm import checks
-from lmm.arguments import check_positions
-from lmm.columns import Categorical, Column
 from lmm.encoding import Encoding, Evaluated, encode
 from lmm.errors import DataError
 from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula, RandomPart, expand_dot
-from lmm.frames import Table, as_table
+from lmm.frames import as_table
 from lmm.grouping import Grouping, group
-from lmm.linalg import RANK_TOLERANCE, triangular_factor
-from lmm.syntax import canonical, column_of, columns_in, shown
+from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray, triangular_factor
+from lmm.rows import RowsUsed, as_expression, choose_rows, columns_used, numbers_of, require_argument, row_argument
+from lmm.syntax import shown
 from lmm.variables import Variable, read_variables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Design", "RandomTerm", "build_design", "row_argument"]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
-BoolArray = NDArray[np.bool_]
+__all__ = ["Design", "RandomTerm", "build_design"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RandomTerm:
     """
     One ``(effects | group)``: columns of the effects and the group of each row.
@@ -68,7 +62,7 @@ class RandomTerm:
         return f"<RandomTerm {self.group!r}: {', '.join(self.effects)} for {len(self.levels)} levels>"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Design:
     """
     The arrays of a model, and how to build them on new data.
@@ -100,6 +94,8 @@ class Design:
         Rows left out for a missing value, and for a weight of zero.
     fixed_encoding : Encoding
         Builds the columns of X (before dropping) on new data.
+    offset_states : tuple of dict
+        What the transforms of each ``offset()`` of the formula remember.
     offset_argument, weights_argument : str or None
         Column or expression that was given for them.
     offset_given : bool
@@ -137,6 +133,16 @@ class Design:
         q = sum(len(term.levels) * len(term.effects) for term in self.terms)
         return f"<Design {self.formula.text!r}: n = {n}, p = {p}, q = {q}>"
 
+    @property
+    def y_less_offset(self) -> FloatArray:
+        """The response less all offsets, shape (n,)."""
+        return self.y if self.offset is None else self.y - self.offset
+
+    @property
+    def root_weights(self) -> FloatArray:
+        """Square roots of the precision weights, shape (n,); ones where there are none."""
+        return np.ones(len(self.y)) if self.weights is None else np.sqrt(self.weights)
+
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
         return self.fixed_encoding.columns(self.new_rows(data))[:, self.kept]
@@ -146,7 +152,7 @@ class Design:
         return self.terms[term].encoding.columns(self.new_rows(data))
 
     def group_codes(self, data: Any, term: int) -> IntArray:  # noqa: ANN401
-        """Groups (n_new,) of new data: -1 for a group that the fit did not have, -2 for a missing label."""
+        """Groups (n_new,) of new data, with the codes of `lmm.grouping` for new levels and missing labels."""
         return self.terms[term].grouping.codes(self.new_rows(data))
 
     def group_labels(self, data: Any, term: int) -> pd.Index[Any]:  # noqa: ANN401
@@ -159,9 +165,9 @@ class Design:
         total: FloatArray | None = None
         expressions = [*self.formula.offset, *([self.offset_argument] if self.offset_argument else [])]
         states = [*self.offset_states, {}]
-        _require_argument("offset", self.offset_argument, rows)
+        require_argument("offset", self.offset_argument, rows)
         for expression, state in zip(expressions, states, strict=False):
-            value = _vector(expression, rows, state, fitting=False)
+            value = numbers_of(expression, rows, state, fitting=False)
             total = value if total is None else total + value
         return total
 
@@ -175,8 +181,8 @@ class Design:
                 "fit with weights='column' to say what the precision of a new observation is."
             )
         rows = self.new_rows(data)
-        _require_argument("weights", self.weights_argument, rows)
-        weights = _vector(self.weights_argument, rows, {}, fitting=False)
+        require_argument("weights", self.weights_argument, rows)
+        weights = numbers_of(self.weights_argument, rows, {}, fitting=False)
         if (weights <= 0).any():
             first = int(np.argmax(weights <= 0))
             raise DataError(
@@ -185,9 +191,9 @@ class Design:
             )
         return weights
 
-    def new_rows(self, data: Any) -> _RowsUsed:  # noqa: ANN401
+    def new_rows(self, data: Any) -> RowsUsed:  # noqa: ANN401
         """New data as rows from which columns are taken; pass the result in place of the data to read them once."""
-        return data if isinstance(data, _RowsUsed) else _RowsUsed(as_table(data), None, self.formula.text)
+        return data if isinstance(data, RowsUsed) else RowsUsed(as_table(data), None, self.formula.text)
 
 
 def build_design(
@@ -230,19 +236,19 @@ def build_design(
 
     Raises
     ------
-    FormulaError, DataError, ModelError
+    FormulaError, DataError, ModelError, ArgumentError
         With what was expected and the way out.
     """
     table = as_table(data)
     checks.check_table(table, na_action)
     given = {argument for argument in (weights, offset) if isinstance(argument, str)}
     formula = expand_dot(formula, tuple(str(name) for name in table.names if name not in given))
-    used = _used_columns(formula, table)
+    used = columns_used(formula, table)
     w, w_column = row_argument("weights", weights, table, formula)
     o, o_column = row_argument("offset", offset, table, formula)
     used |= {**w_column, **o_column}
-    rows, n_missing, n_zero = _rows_used(table, used, w, o, na_action)
-    selected = _RowsUsed(table, rows, formula.text)
+    rows, n_missing, n_zero = choose_rows(table, used, w, o, na_action)
+    selected = RowsUsed(table, rows, formula.text)
     codings = checks.read_contrasts(contrasts)
     evaluated = Evaluated(selected, codings)
 
@@ -250,11 +256,7 @@ def build_design(
     w = w if w is None or rows is None else w[rows]
     total, offset_states = _offset(formula, selected, o if o is None or rows is None else o[rows])
     X, encoding = encode(formula.fixed, evaluated)
-    R, kept = triangular_factor(X if w is None else np.sqrt(w)[:, None] * X)
-    aliasing = np.zeros((len(R), 0))
-    if not kept.all():
-        X, dropped = np.asfortranarray(X[:, kept]), X[:, ~kept]
-        aliasing = _combinations(X, dropped)
+    X, R, kept, aliasing = _full_rank(X, w)
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
     terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
@@ -278,14 +280,23 @@ def build_design(
         n_zero_weight=n_zero,
         fixed_encoding=encoding,
         offset_states=offset_states,
-        offset_argument=_readable(offset),
+        offset_argument=as_expression(offset),
         offset_given=offset is not None and not isinstance(offset, str),
-        weights_argument=_readable(weights),
-        variables=read_variables(_mean_expressions(formula, _readable(offset)), selected),
+        weights_argument=as_expression(weights),
+        variables=read_variables(_mean_expressions(formula, as_expression(offset)), selected),
     )
     if estimable:
         checks.check_estimable(design, sigma_fixed=sigma_fixed)
     return design
+
+
+def _full_rank(X: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:
+    """X without dependent columns, R, which columns stayed, and those that did not in terms of these: see `Design`."""
+    R, kept = triangular_factor(X if weights is None else np.sqrt(weights)[:, None] * X)
+    if kept.all():
+        return X, R, kept, np.zeros((len(R), 0))
+    independent = np.asfortranarray(X[:, kept])
+    return independent, R, kept, _combinations(independent, X[:, ~kept])
 
 
 def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:
@@ -296,163 +307,10 @@ def _combinations(X: FloatArray, dropped: FloatArray) -> FloatArray:
     return coefficients
 
 
-class _RowsUsed:
-    """The rows used of a table: columns without missing values."""
-
-    def __init__(self, table: Table, rows: IntArray | None, formula: str) -> None:
-        self._table = table
-        self._rows = rows
-        self.formula = formula
-        self._taken: dict[str, Column] = {}
-        self.n = table.n if rows is None else len(rows)
-        self.index = table.index if rows is None else table.index[rows]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._table
-
-    @property
-    def names(self) -> tuple[Any, ...]:
-        return tuple(self._table.names)
-
-    def column(self, name: str) -> Column:
-        if name not in self._table:
-            raise checks.unknown_column(name, self._table.names, self.formula)
-        if self._rows is None:
-            return self._table.column(name)
-        taken = self._taken.get(name)
-        if taken is None:
-            taken = self._taken[name] = self._table.column(name).take(self._rows)
-        return taken
-
-
-def _used_columns(formula: ModelFormula, table: Table) -> dict[str, Column]:
-    """Columns that the formula names."""
-    used: dict[str, Column] = {}
-    for expression in _expressions(formula):
-        plain = column_of(expression)
-        for name in (plain,) if plain is not None else columns_in(expression):
-            if name in used:
-                continue
-            if name in table:
-                used[name] = table.column(name)
-            elif plain is not None or not checks.is_constant(name):
-                raise checks.unknown_column(
-                    name, table.names, formula.text, calculated=plain is None, index=table.index
-                )
-    return used
-
-
-def _expressions(formula: ModelFormula) -> list[str]:
-    found = [formula.response]
-    for term in formula.fixed.terms:
-        found.extend(term)
-    for part in formula.random:
-        for term in part.effects.terms:
-            found.extend(term)
-        found.extend(part.group)
-    return [*found, *formula.offset]
-
-
 def _mean_expressions(formula: ModelFormula, offset: str | None) -> list[str]:
     """Expressions that the mean of the response depends on: the fixed part, then the offset."""
     fixed = [expression for term in formula.fixed.terms for expression in term]
     return [*fixed, *formula.offset, *([offset] if offset is not None else [])]
-
-
-def row_argument(
-    what: str,
-    given: Any,  # noqa: ANN401 - a column name or any array
-    table: Table,
-    formula: ModelFormula,
-) -> tuple[FloatArray | None, dict[str, Column]]:
-    """Weights, or another argument with one number a row, for all rows of the data, and the columns they come from."""
-    if given is None:
-        return None, {}
-    if not isinstance(given, str):
-        values = checks.vector_argument(what, given, table.n)
-        check_positions(what, given, table.index, "the rows of the data", f"{what}.loc[data.index]")
-        return values, {}
-    expression = given if given in table else canonical_argument(what, given)
-    columns: dict[str, Column] = {}
-    for name in (given,) if given in table else columns_in(expression):
-        if name in table:
-            columns[name] = table.column(name)
-        elif not checks.is_constant(name):
-            raise checks.unknown_column(name, table.names, None, where=f"{what}={given!r}")
-    rows = _RowsUsed(table, None, formula.text)
-    column = columns.get(given)
-    if isinstance(column, Categorical):
-        raise DataError(f"{what}={given!r} is a column of labels; numbers are expected.")
-    if column is None:
-        # where its columns have no value it has none either; elsewhere it must have one
-        value = _vector(expression, rows, {}, fitting=True)
-        present = np.logical_and.reduce([~c.missing for c in columns.values() if c.missing is not None], initial=True)
-        checks.require_finite(f"{what}={given!r}", np.where(present, value, 0.0))
-    else:
-        value = column.numbers
-    return checks.vector_argument(what, value, table.n), columns
-
-
-def _require_argument(what: str, expression: str | None, rows: _RowsUsed) -> None:
-    """Refuse new data without a column that weights or offset were taken from."""
-    if expression is None:
-        return
-    plain = column_of(expression)
-    for name in (plain,) if plain is not None else columns_in(expression):
-        if name not in rows and (plain is not None or not checks.is_constant(name)):
-            raise checks.unknown_column(name, rows.names, None, where=f"{what}={expression!r}")
-
-
-def _readable(given: Any) -> str | None:  # noqa: ANN401
-    """Weights or offset as an expression that can be evaluated on new data; None for an array."""
-    if not isinstance(given, str):
-        return None
-    return given if column_of(given) is not None else canonical(given)
-
-
-def canonical_argument(what: str, text: str) -> str:
-    """Read weights or offset given as an expression."""
-    try:
-        return canonical(text)
-    except SyntaxError as error:
-        raise DataError(f"{what}={text!r} is neither a column nor an expression ({error.msg}).") from error
-
-
-def _rows_used(
-    table: Table,
-    used: dict[str, Column],
-    weights: FloatArray | None,
-    offset: FloatArray | None,
-    na_action: str,
-) -> tuple[IntArray | None, int, int]:
-    """Positions of the rows used (None: all), and how many were left out for missing values and zero weights."""
-    absent = {name: column.missing for name, column in used.items()}
-    for what, values in (("weights", weights), ("offset", offset)):
-        if values is not None and what not in absent:
-            absent[what] = np.isnan(values)
-    missing = [mask for mask in absent.values() if mask is not None]
-    dropped = np.logical_or.reduce(missing) if missing else None
-    n_missing = 0 if dropped is None else int(dropped.sum())
-    if n_missing:
-        checks.check_missing(absent, n_missing, table.n, na_action)
-    zero = None if weights is None else weights == 0
-    n_zero = 0
-    if zero is not None and zero.any():
-        n_zero = int((zero if dropped is None else zero & ~dropped).sum())
-        dropped = zero if dropped is None else dropped | zero
-    if n_missing + n_zero == 0 or dropped is None:
-        return None, 0, 0
-    rows = np.flatnonzero(~dropped)
-    if rows.size == 0:
-        raise DataError("No row is left: those without missing values all have weight zero.")
-    return rows, n_missing, n_zero
-
-
-def _vector(expression: str, rows: Rows, state: dict[str, Any], *, fitting: bool) -> FloatArray:
-    value = evaluate(expression, rows, state, fitting=fitting)
-    if not isinstance(value, np.ndarray):
-        raise DataError(f"`{expression}` gives categories or several columns; one number for each row is expected.")
-    return value
 
 
 def _response(formula: ModelFormula, rows: Rows) -> FloatArray:
@@ -468,7 +326,7 @@ def _offset(
     states: list[dict[str, Any]] = []
     for expression in formula.offset:
         state: dict[str, Any] = {}
-        value = _vector(expression, rows, state, fitting=True)
+        value = numbers_of(expression, rows, state, fitting=True)
         checks.require_finite(f"offset({expression})", value)
         total = value.copy() if total is None else total + value
         states.append(state)

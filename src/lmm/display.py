@@ -42,7 +42,7 @@ class Table:
 
     def html(self) -> str:
         """An HTML table."""
-        caption = f'<caption style="text-align:left">{html.escape(self.title)}</caption>' if self.title else ""
+        caption = f'<caption style="text-align:left">{as_html(self.title)}</caption>' if self.title else ""
         head = "".join(self._cell_html("th", i, cell) for i, cell in enumerate(self.header))
         body = "".join(
             "<tr>"
@@ -75,9 +75,9 @@ class Report:
         return str(self)
 
     def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
+        heading = as_html("\n".join(self._heading()))
         tables = "".join(table.html() for table in self._tables())
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        notes = "".join(f"<p>{as_html(note)}</p>" for note in self._notes())
         return f"<p>{heading}</p>{tables}{notes}" if heading else tables + notes
 
     def _heading(self) -> list[str]:
@@ -158,6 +158,11 @@ def scalar_text(label: object) -> str:
     if isinstance(label, datetime) and label.time() == time():
         return str(label.date())
     return str(label)
+
+
+def as_html(text: str) -> str:
+    """Text for HTML, line by line."""
+    return html.escape(text).replace("\n", "<br>")
 
 
 def capital(text: str) -> str:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, Numeric, as_categorical, shown_labels
+from lmm.checks import require_finite
+from lmm.columns import Categorical, as_categorical, shown_labels, with_missing
 from lmm.display import scalar_text
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
+from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from lmm.formula import LinearTerms
 
 __all__ = ["Encoding", "Evaluated", "FactorCoding", "encode", "match_levels"]
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class Evaluated:
             state: State = {}
             found = evaluate(expression, self.rows, state, fitting=True)
             if syntax.column_of(expression) is None:
-                _require_finite(expression, found)
+                require_finite(expression, found)
             if isinstance(found, Categorical):
                 found = self._with_contrasts(expression, found)
             self.states[expression] = state
@@ -184,19 +181,6 @@ def _label_text(label: Any) -> str:  # noqa: ANN401 - labels are of any type
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))
     return scalar_text(label)
-
-
-def _require_finite(expression: str, value: Value) -> None:
-    if isinstance(value, Categorical):
-        return
-    array = value.matrix if isinstance(value, Basis) else value
-    rows = ~np.isfinite(array if array.ndim == 1 else array.sum(axis=1))
-    if rows.any():
-        raise DataError(
-            f"`{expression}` is not finite in {int(rows.sum())} of {len(rows)} rows (the first is row "
-            f"{int(np.argmax(rows))} of those used, counted from 0), as with the logarithm of zero or a division by "
-            "zero. Drop those rows, or change the expression."
-        )
 
 
 def _full_codings(terms: LinearTerms, codings: dict[str, FactorCoding]) -> dict[tuple[int, str], bool]:
@@ -310,8 +294,7 @@ def _as_fitted(expression: str, value: Value, coding: FactorCoding | None, rows:
     """Value on new data in the form that it had in the fit; missing where one of its columns is."""
     if coding is not None:
         if isinstance(value, np.ndarray):
-            missing = np.isnan(value)
-            value = as_categorical(Numeric(value, missing if missing.any() else None))
+            value = as_categorical(with_missing(value))
         if isinstance(value, Basis):
             raise DataError(f"`{expression}` was categorical in the data of the fit, and is not in the new data.")
         return _recode(expression, value, coding.levels)

@@ -1,5 +1,11 @@
 """What can go wrong, as types that users can catch."""
 
+import inspect
+import warnings
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
 
 class LMMError(ValueError):
     """Base class of every error that the library raises on purpose."""
@@ -31,3 +37,11 @@ class SingularFitWarning(LMMWarning):
 
 class ConvergenceWarning(LMMWarning):
     """The optimiser stopped before it could certify an optimum."""
+
+
+def warn(message: str, category: type[LMMWarning]) -> None:
+    """Warn at the line of the user's code that called the library, however deep inside it the reason was found."""
+    stacklevel, frame = 1, inspect.currentframe()
+    while frame is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        stacklevel, frame = stacklevel + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=stacklevel)

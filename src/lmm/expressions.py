@@ -17,18 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lmm import _formulaic, syntax
-from lmm.columns import Categorical, Column, Numeric, as_categorical, predictor, shown_labels
+from lmm.columns import Categorical, Column, as_categorical, predictor, shown_labels, with_missing
 from lmm.errors import DataError, FormulaError, LMMError
 from lmm.formula import point_at
 from lmm.frames import near_matches
+from lmm.linalg import FloatArray
 from lmm.transforms import INSTEAD, NUMPY, PLAIN, STATEFUL, SUMMARIES
 
 __all__ = ["Basis", "Rows", "State", "Value", "evaluate"]
 
-FloatArray = NDArray[np.float64]
 State = dict[str, Any]
 
 
@@ -157,7 +156,7 @@ def _advice(name: str, rows: Rows) -> str:
     column = name if name in rows else name.partition(".")[0]
     if column in rows:
         return f"{column!r} is a column, which cannot be called; write `+` or `*` between terms."
-    known = [*STATEFUL, *PLAIN, *_FACTORS]
+    known = [*STATEFUL, *PLAIN, *syntax.FACTOR_CALLS]
     close = near_matches(name, known)
     if close:
         return f"Did you mean {' or '.join(close)}?"
@@ -165,7 +164,6 @@ def _advice(name: str, rows: Rows) -> str:
 
 
 _LOGICAL = (operator.and_, operator.or_, np.logical_not)
-_FACTORS = ("C", "factor", "as.factor")
 
 
 class _Interpreter:
@@ -216,8 +214,6 @@ class _Interpreter:
             return syntax.CONSTANTS[name]
         if name in _formulaic.CONTRASTS:
             return _formulaic.CONTRASTS[name]()
-        if name in ("pi", "np.pi"):
-            return np.pi
         return self._rows.column(name)  # raises the error that lists near matches
 
     def _call(self, node: ast.Call) -> Any:  # noqa: ANN401
@@ -230,9 +226,9 @@ class _Interpreter:
         keywords = {str(pair.arg): self._value(pair.value) for pair in node.keywords}
         if name == "Q" and len(args) == 1:
             return self._name(str(args[0]))
-        if name in _FACTORS and not args:
+        if name in syntax.FACTOR_CALLS and not args:
             raise self._error(f"`{self._shown(node)}` needs a column.", node)
-        if name in _FACTORS:
+        if name in syntax.FACTOR_CALLS:
             return self._guard(node, self._factor, name, node, *args, **keywords)
         if name in _formulaic.CONTRASTS:
             return self._guard(node, _contrasts, _formulaic.CONTRASTS[name], *args, **keywords)
@@ -292,7 +288,7 @@ class _Interpreter:
 
     def _factor(self, name: str, node: ast.Call, x: Any, *args: Any, **keywords: Any) -> Categorical:  # noqa: ANN401
         """``C(x, contrasts, base=, levels=)`` and ``factor(x, levels=)``."""
-        source = x if isinstance(x, Categorical) else as_categorical(Numeric(np.asarray(x), _nan_mask(x)))
+        source = x if isinstance(x, Categorical) else as_categorical(with_missing(np.asarray(x)))
         levels = keywords.pop("levels", None)
         ordered = bool(keywords.pop("ordered", source.ordered))
         contrasts = source.contrasts
@@ -352,11 +348,6 @@ class _Interpreter:
     def _shown(self, node: ast.expr) -> str:
         text = ast.unparse(node)
         return syntax.decode(text.replace(" ** ", "^") if "^" in self._expression else text)
-
-
-def _nan_mask(x: Any) -> NDArray[np.bool_] | None:  # noqa: ANN401 - an array of numbers
-    mask = np.isnan(np.asarray(x, dtype=np.float64))
-    return mask if mask.any() else None
 
 
 def _contrasts(kind: type[Any], *args: Any, **keywords: Any) -> Any:  # noqa: ANN401 - formulaic is untyped

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
+from lmm.crossproducts import Block
 from lmm.design import RandomTerm
 from lmm.linalg import FloatArray, IntArray
 from lmm.standardize import RawBlock
@@ -121,3 +123,15 @@ def _gather(terms: list[RandomTerm], numbers: tuple[int, ...], *, named_in_full:
         term_effects=tuple(term_effects),
         named_in_full=named_in_full,
     )
+
+
+def random_effects_matrix(factors: Sequence[GroupingFactor]) -> sparse.csr_matrix:
+    """Z, shape (n, q): by grouping factor, by level, by effect."""
+    blocks = [Block(factor.codes, factor.n_levels, factor.columns).matrix for factor in factors]
+    return sparse.csr_matrix(sparse.hstack(blocks))
+
+
+def relative_factor(factors: Sequence[GroupingFactor], T: Sequence[FloatArray]) -> sparse.csr_matrix:
+    """Lambda, shape (q, q), from the relative factors T of the grouping factors, shape (k_t, k_t)."""
+    blocks = [sparse.kron(sparse.eye_array(factor.n_levels), own) for factor, own in zip(factors, T, strict=True)]
+    return sparse.csr_matrix(sparse.block_diag(blocks))

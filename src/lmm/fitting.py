@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import warnings
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -11,14 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import as_numbers, positive_number, responses, true_or_false
+from lmm.alignment import responses
+from lmm.arguments import as_numbers, known_sigma, true_or_false
 from lmm.crossproducts import cross_products
 from lmm.design import Design, build_design
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
-from lmm.errors import ArgumentError, ConvergenceWarning, LMMWarning, ModelError, SingularFitWarning
+from lmm.errors import ArgumentError, ConvergenceWarning, LMMWarning, ModelError, SingularFitWarning, warn
 from lmm.factors import GroupingFactor, grouping_factors
 from lmm.fixed import FixedModel, fit_fixed_design
 from lmm.formula import parse_formula
+from lmm.frames import near_matches
 from lmm.identification import check_what_fixed_effects_leave, undetermined_terms
 from lmm.linalg import FloatArray
 from lmm.model import FittedModel
@@ -29,7 +29,7 @@ from lmm.start import moment_start
 # Relative standard deviation beyond which a user's starting value is drawn in.
 FARTHEST_START = 1e3
 # Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
-EXACT_FIT = 1e-12
+SMALLEST_RHO2 = 1e-12
 
 
 @overload
@@ -94,7 +94,7 @@ def fit(
         lme4's language: ``"y ~ fixed + (effects | group)"``. ``(x | g)`` is a random intercept and slope, correlated;
         ``(x || g)`` uncorrelated; ``(0 + x | g)`` the slope alone; ``(1 | a/b)`` is ``(1 | a) + (1 | a:b)``.
     data : DataFrame
-        One row an observation.
+        One row per observation.
     reml : bool
         Restricted maximum likelihood (True) or maximum likelihood (False).
     weights : str or array_like (n,), optional
@@ -157,21 +157,24 @@ def fit(
     >>> round(fit.deviance, 4)
     1743.6283
     """
-    _check_arguments(reml, sigma, control, allow_fixed, unknown)
+    _check_arguments(control, unknown)
+    restricted = true_or_false("reml", reml, "restricted maximum likelihood", "maximum likelihood")
+    may_be_fixed = true_or_false("allow_fixed", allow_fixed)
+    known = known_sigma(sigma)
     design = build_design(
-        parse_formula(formula, allow_fixed=bool(allow_fixed)),
+        parse_formula(formula, allow_fixed=may_be_fixed),
         data,
         weights=weights,
         offset=offset,
         na_action=na_action,
-        sigma_fixed=sigma is not None,
+        sigma_fixed=known is not None,
         contrasts=contrasts,
     )
     if not design.terms:
         if start is not None:
             raise ArgumentError("start is for theta, which a model without random terms does not have; leave it out")
-        return fit_fixed_design(design, reml=bool(reml), sigma=positive_number(sigma))
-    return fit_design(design, reml=bool(reml), sigma=positive_number(sigma), start=start, control=control or Control())
+        return fit_fixed_design(design, reml=restricted, sigma=known)
+    return fit_design(design, reml=restricted, sigma=known, start=start, control=control or Control())
 
 
 def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
@@ -202,7 +205,7 @@ def fit_design(
         check_what_fixed_effects_leave(factors, deviance.cross)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
     optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
-    if not optimum.converged and optimum.evaluation.rho2 <= EXACT_FIT * deviance.cross.A_BB[-1, -1]:
+    if not optimum.converged and optimum.evaluation.rho2 <= SMALLEST_RHO2 * deviance.cross.A_BB[-1, -1]:
         raise ModelError(NO_RESIDUAL)
     model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)
@@ -214,9 +217,13 @@ def standardized_deviance(
 ) -> tuple[tuple[GroupingFactor, ...], ProfiledDeviance, Basis]:
     """Grouping factors of a design, its deviance in the standardised basis, and the way back to the user's scale."""
     factors = grouping_factors(design.terms, design.all_names)
-    y = design.y if design.offset is None else design.y - design.offset
     blocks, Q, response, basis = standardize(
-        [factor.block for factor in factors], design.X, design.R, y, design.weights, name=design.response_name
+        [factor.block for factor in factors],
+        design.X,
+        design.R,
+        design.y_less_offset,
+        design.weights,
+        name=design.response_name,
     )
     deviance = ProfiledDeviance(
         cross_products(blocks, Q, response),
@@ -245,23 +252,14 @@ def _standardized(factors: tuple[GroupingFactor, ...], basis: Basis, start: Arra
     return standardized * min(1.0, FARTHEST_START / max(float(np.abs(standardized).max()), 1.0))
 
 
-def _check_arguments(
-    reml: object, sigma: object, control: object, allow_fixed: object, unknown: dict[str, object]
-) -> None:
-    """Refuse what `fit` does not know, by name."""
+def _check_arguments(control: object, unknown: dict[str, object]) -> None:
+    """Refuse what `fit` does not know, by name, and a control that is none."""
     known = ("reml", "weights", "offset", "sigma", "na_action", "start", "control", "contrasts", "allow_fixed")
     if unknown:
         name = next(iter(unknown))
-        near = difflib.get_close_matches(name.lower(), known, n=1)
+        near = near_matches(name.lower(), known)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ArgumentError(f"fit does not know the argument {name!r}: {hint}It takes {', '.join(known)}")
-    if not isinstance(reml, (bool, np.bool_)):
-        raise ArgumentError(
-            f"reml must be True (restricted maximum likelihood) or False (maximum likelihood); got {reml!r}"
-        )
-    true_or_false("allow_fixed", allow_fixed)
-    if sigma is not None and positive_number(sigma) is None:
-        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
     if control is not None and not isinstance(control, Control):
         raise ArgumentError(
             f"control must be an lmm.Control, for example lmm.Control(tolerance=1e-10); got {control!r}"
@@ -271,22 +269,20 @@ def _check_arguments(
 def _warn(model: FittedModel, optimum: Optimum) -> None:
     """Say what a user must know before using the fit."""
     if not optimum.converged:
-        warnings.warn(
+        warn(
             f"the optimiser stopped after {optimum.n_evaluations} evaluations at a deviance of {model.deviance:.6f}, "
             f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
             "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
             "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",
             ConvergenceWarning,
-            stacklevel=4,
         )
     if model.is_singular:
-        warnings.warn(" ".join(model.singular_terms), SingularFitWarning, stacklevel=4)
+        warn(" ".join(model.singular_terms), SingularFitWarning)
     for term in undetermined_terms(model.factors, model.deviance_function.cross):
-        warnings.warn(
+        warn(
             f"no data of this design determine all variances and covariances of {term}: other values give the same "
             "likelihood, and those shown are one choice of many, as is the correlation. Fixed effects and fitted "
             "values do not depend on it; lmm.estimability(model) names what is determined. Where an effect does not "
             "vary within the levels, leave it out, or its covariances with a double bar (||)",
             LMMWarning,
-            stacklevel=4,
         )

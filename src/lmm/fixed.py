@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import Seed, responses
+from lmm.alignment import responses
+from lmm.arguments import Seed
 from lmm.design import Design
 from lmm.display import Report, Table, format_column
 from lmm.estimates import Estimates
@@ -19,10 +20,10 @@ from lmm.linear import LinearModel
 from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.simulate import simulate
-from lmm.standardize import standardize
+from lmm.standardize import Basis, standardize
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FixedModel(LinearModel):
     """
     A fitted linear model without random effects, made by ``lmm.fit(..., allow_fixed=True)``.
@@ -55,9 +56,9 @@ class FixedModel(LinearModel):
     known_sigma: float | None
     estimates: Estimates
 
-    factors: tuple[GroupingFactor, ...] = ()
-    converged: bool = True
-    is_singular: bool = False
+    factors: ClassVar[tuple[GroupingFactor, ...]] = ()
+    converged: ClassVar[bool] = True
+    is_singular: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         criterion = "REML criterion" if self.reml else "deviance"
@@ -90,21 +91,123 @@ class FixedModel(LinearModel):
         return pd.Series(self.design.y, index=self.design.index) - self.fittedvalues
 
     def predict(self, newdata: Any = None) -> pd.Series[float]:  # noqa: ANN401 - frames of any library
-        """Mean X beta + offset of the rows used, or of new data; NaN where a variable is missing."""
+        """
+        Mean X beta + offset of the rows used, or of new data; NaN where a variable is missing.
+
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            The predictors; without it, the rows used by the fit.
+
+        Returns
+        -------
+        Series (m,)
+            On the index of the rows used or of the new data.
+
+        Raises
+        ------
+        DataError
+            For a column, or a level of a factor, that is not as in the data of the fit.
+        ArgumentError
+            For new data where the offset of the fit was given as an array.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> import pandas as pd
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.predict(pd.DataFrame({"num.weeks": [1, 9]})).round(2)
+        0    25.57
+        1    75.24
+        dtype: float64
+        """
         rows = fitted_rows(self, {}) if newdata is None else new_rows(self, newdata, {}, "error")
         return pd.Series(predicted_mean(self, rows), index=rows.index)
 
     def simulate(self, n: int = 1, *, rng: Seed = None) -> FloatArray:
-        """Draw n responses, shape (n, nobs); the same seed gives the same draws."""
+        """
+        Draw n responses, shape (n, nobs); the same seed gives the same draws.
+
+        Parameters
+        ----------
+        n : int
+            Number of responses.
+        rng : int or Generator, optional
+            Seed.
+
+        Returns
+        -------
+        ndarray (n, nobs)
+            One response per row.
+
+        Raises
+        ------
+        ArgumentError
+            When n is no whole number of responses.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.simulate(3, rng=1).shape
+        (3, 432)
+        """
         return simulate(self, n, rng=rng)
 
     def refit(self, y: ArrayLike) -> FixedModel:
-        """Fit the same model to a new response (nobs,), matched by position; see `FittedModel.refit`."""
+        """
+        Fit the same model to a new response (nobs,), matched by position; see `FittedModel.refit`.
+
+        Parameters
+        ----------
+        y : array_like (nobs,)
+            One number for each row used.
+
+        Returns
+        -------
+        FixedModel
+
+        Raises
+        ------
+        DataError
+            When y has another length, holds anything but finite numbers, or is labelled as other rows or in another
+            order.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> fit.refit(2.0 * fit.design.y).params.round(2)
+        Intercept    38.71
+        num.weeks    12.42
+        dtype: float64
+        """
         design = replace(self.design, y=responses(y, self.design.index))
         return fit_fixed_design(design, reml=self.reml, sigma=self.known_sigma)
 
     def summary(self) -> FixedSummary:
-        """Readable account of the fit; prints as text, shows as HTML in a notebook."""
+        """
+        Readable account of the fit; prints as text, shows as HTML in a notebook.
+
+        Returns
+        -------
+        FixedSummary
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+        >>> print(fit.summary())
+        Linear model without random effects, fit by REML
+        Formula: weight ~ num.weeks
+        <BLANKLINE>
+        Coefficients:
+                  Estimate Std. Error t value
+        Intercept    19.36     0.4605   42.03
+        num.weeks     6.21     0.0818   75.88
+        <BLANKLINE>
+        Number of obs: 432, residual standard deviation: 4.392, REML criterion: 2506.9448
+        """
         columns = [np.asarray(series, dtype=np.float64) for series in (self.params, self.bse, self.tvalues)]
         cells = zip(self.params.index, *(format_column(column, most_decimals=4) for column in columns), strict=True)
         method, criterion = ("REML", "REML criterion") if self.reml else ("maximum likelihood", "deviance")
@@ -136,6 +239,25 @@ class FixedSummary(Report):
         return [self.figures]
 
 
+def least_squares(design: Design) -> tuple[FloatArray, FloatArray, Basis]:
+    """
+    What the fixed effects leave of the response, in the standardised basis.
+
+    Returns
+    -------
+    Q : ndarray (n, p)
+        Orthonormal columns that span those of X, rows multiplied by the square roots of their weights.
+    residual : ndarray (n,)
+        The response less offset, orthogonal to Q, with mean square 1.
+    basis : Basis
+        The way back to the user's scale.
+    """
+    _, Q, residual, basis = standardize(
+        [], design.X, design.R, design.y_less_offset, design.weights, name=design.response_name
+    )
+    return Q, residual, basis
+
+
 def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> FixedModel:
     """
     Least squares, with the likelihood that a mixed model has where all its random effects are zero.
@@ -143,8 +265,7 @@ def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> Fixe
     ML: n (1 + log(2 pi RSS / n)); REML: log|X'WX| + (n - p) (1 + log(2 pi RSS / (n - p))); both less the sum of the
     logs of the weights. With sigma known the second factor is nu log(2 pi sigma^2) + RSS / sigma^2.
     """
-    y = design.y if design.offset is None else design.y - design.offset
-    _, _, residual, basis = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    _, residual, basis = least_squares(design)
     n, p = design.X.shape
     nu = n - p if reml else n
     rss = float(residual @ residual)

@@ -56,9 +56,6 @@ class ModelFormula:
     random: tuple[RandomPart, ...]
     offset: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return self.text
-
 
 def formula_error(message: str, text: str, start: int | None = None, end: int | None = None) -> FormulaError:
     """Error that shows the formula with the part from ``start`` to ``end`` underlined."""

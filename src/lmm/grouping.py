@@ -10,14 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmm import syntax
-from lmm.columns import Categorical, Numeric, as_categorical
+from lmm.columns import Categorical, Numeric, as_categorical, with_missing
 from lmm.encoding import match_levels
 from lmm.errors import DataError
 from lmm.expressions import Rows, Value, evaluate
+from lmm.linalg import IntArray
 
-__all__ = ["Grouping", "group"]
+__all__ = ["MISSING_LABEL", "UNKNOWN_LEVEL", "Grouping", "group"]
 
-IntArray = NDArray[np.intp]
+# Codes of rows of new data whose level the fit did not have, and whose label is missing.
+UNKNOWN_LEVEL, MISSING_LABEL = -1, -2
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Grouping:
     combined: NDArray[np.int64]
 
     def codes(self, rows: Rows) -> IntArray:
-        """Group numbers in new data: -1 for a group that the fit did not have, -2 where the label is missing."""
+        """Group numbers in new data, `UNKNOWN_LEVEL` for a group that the fit did not have, or `MISSING_LABEL`."""
         total = np.zeros(rows.n, dtype=np.int64)
         unknown, missing = np.zeros(rows.n, dtype=bool), np.zeros(rows.n, dtype=bool)
         for expression, levels in zip(self.expressions, self.factor_levels, strict=True):
@@ -54,7 +56,7 @@ class Grouping:
             total = total * len(levels) + np.maximum(position, 0)
         place = np.minimum(np.searchsorted(self.combined, total), len(self.combined) - 1)
         unknown |= self.combined[place] != total
-        return np.where(missing, -2, np.where(unknown, -1, place)).astype(np.intp)
+        return np.where(missing, MISSING_LABEL, np.where(unknown, UNKNOWN_LEVEL, place)).astype(np.intp)
 
     def labels(self, rows: Rows) -> pd.Index[Any]:
         """Labels in new data as they stand there, one for each row."""
@@ -104,8 +106,7 @@ def _factor(expression: str, rows: Rows, *, fitting: bool) -> Categorical:
 def _numbers(expression: str, value: Value) -> Numeric:
     if not isinstance(value, np.ndarray):
         raise DataError(f"`{expression}` gives several columns; a grouping factor is one.")
-    missing = np.isnan(value)
-    return Numeric(value, missing if missing.any() else None)
+    return with_missing(value)
 
 
 def _labels(occurring: NDArray[np.int64], factors: list[Categorical], expressions: tuple[str, ...]) -> pd.MultiIndex:

@@ -67,6 +67,15 @@ class LinearModel:
         DataFrame (p, p)
             sigma^2 (X' V^-1 X)^-1, without the coefficients that were dropped; V is the inverse of the weights where
             there are no random effects.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+        >>> fit.cov_params().round(3)
+                   Intercept   Days
+        Intercept     46.575 -1.451
+        Days          -1.451  2.389
         """
         names = list(self.design.names)
         return pd.DataFrame(self.estimates.cov_beta.copy(), index=names, columns=names)

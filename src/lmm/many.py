@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from lmm.arguments import as_numbers, check_positions
+from lmm.alignment import check_positions
+from lmm.arguments import as_numbers
 from lmm.batch.refits import Refitter
-from lmm.errors import ConvergenceWarning, DataError
+from lmm.errors import ConvergenceWarning, DataError, warn
 from lmm.inference.estimated import estimate_names, refit_values
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def refit_many(model: FittedModel, Y: ArrayLike | pd.DataFrame) -> pd.DataFrame:
     if responses is None or responses.ndim != 2 or len(responses) != n:  # noqa: PLR2004 - a matrix
         got = f"a {type(Y).__name__} that holds something else" if responses is None else f"shape {responses.shape}"
         raise DataError(
-            f"refit needs one response a column, numbers in an array of shape ({n}, m), one row for each of the {n} "
+            f"refit needs one response per column, numbers in an array of shape ({n}, m), one row for each of the {n} "
             f"rows used; got {got}"
         )
     check_positions("y", Y, model.design.index, "the rows used by the fit", "y.loc[fit.design.index]")
@@ -59,9 +59,8 @@ def _warn(failures: dict[int, str], labels: pd.Index) -> None:
     """Say which responses have no estimates, and why."""
     named = ", ".join(repr(labels[i]) for i in list(failures)[:SHOWN]) + (", ..." if len(failures) > SHOWN else "")
     reasons = "; ".join(f"{count}: {reason}" for reason, count in Counter(failures.values()).most_common())
-    warnings.warn(
+    warn(
         f"{len(failures)} of {len(labels)} responses could not be fitted and have NaN in the table ({named}). "
         f"{reasons}",
         ConvergenceWarning,
-        stacklevel=4,
     )

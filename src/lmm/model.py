@@ -16,14 +16,13 @@ from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
-from lmm.factors import GroupingFactor
+from lmm.factors import GroupingFactor, random_effects_matrix, relative_factor
 from lmm.inference.coefficients import coef_table, conf_int
 from lmm.inference.contrasts import ContrastResult, contrast
 from lmm.inference.ddf import KenwardRoger, Satterthwaite, kenward_roger, satterthwaite
 from lmm.inference.hypotheses import Weights
 from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
-from lmm.inference.parameters import variance_parameters
-from lmm.inference.variance_table import variance_components_table
+from lmm.inference.variance_table import variance_components, variance_components_table
 from lmm.linalg import FloatArray
 from lmm.linear import LinearModel
 from lmm.optimize import Control, Optimum
@@ -330,12 +329,7 @@ class FittedModel(LinearModel):
             Columns group, var1, var2, vcov (variance or covariance), sdcor (standard deviation or correlation).
             var2 is NaN for a variance; the last row is Residual.
         """
-        covariances, rows = self.estimates.covariances, []
-        for parameter in variance_parameters(self.factors):
-            names = (*parameter.labels, np.nan, np.nan)[:3]
-            values = (parameter.value(covariances, self.sigma), parameter.sdcor(covariances, self.sigma))
-            rows.append((*names, *values))
-        return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
+        return variance_components(self)
 
     @property
     def random_cov(self) -> dict[str, pd.DataFrame]:
@@ -536,7 +530,7 @@ class FittedModel(LinearModel):
 
     def random_effects_table(self, level: float = 0.95) -> pd.DataFrame:
         """
-        Random effects with their conditional standard errors and normal limits, one row an effect of a level.
+        Random effects with their conditional standard errors and normal limits, one row per effect of a level.
 
         Parameters
         ----------
@@ -547,6 +541,11 @@ class FittedModel(LinearModel):
         -------
         DataFrame
             Columns group, level, effect, estimate, std_error, lower, upper.
+
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1.
 
         Examples
         --------
@@ -578,6 +577,15 @@ class FittedModel(LinearModel):
         ----------
         Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
         31, 423-447.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> fit.joint_cov().shape
+        (7, 7)
+        >>> float(fit.joint_cov().loc[("fixed", "", "Intercept"), ("Batch", "A", "Intercept")].round(1))
+        -294.0
         """
         return joint_covariance(self)
 
@@ -794,24 +802,12 @@ class FittedModel(LinearModel):
     @property
     def Z(self) -> sparse.csr_matrix:
         """Random-effects matrix (n, q): by grouping factor, by level, by effect."""
-        n = self.nobs
-        blocks = []
-        for factor in self.factors:
-            k = factor.columns.shape[1]
-            columns = factor.codes[:, None] * k + np.arange(k)
-            pointers = np.arange(0, n * k + 1, k)
-            shape = (n, factor.n_levels * k)
-            blocks.append(sparse.csr_matrix((factor.columns.ravel(), columns.ravel(), pointers), shape=shape))
-        return sparse.csr_matrix(sparse.hstack(blocks))
+        return random_effects_matrix(self.factors)
 
     @property
     def Lambda(self) -> sparse.csr_matrix:
         """Relative covariance factor (q, q) of all random effects, in the order of the columns of Z."""
-        blocks = [
-            sparse.kron(sparse.eye_array(factor.n_levels), T)
-            for factor, T in zip(self.factors, self.estimates.T, strict=True)
-        ]
-        return sparse.csr_matrix(sparse.block_diag(blocks))
+        return relative_factor(self.factors, self.estimates.T)
 
     # Verbs
 
@@ -906,7 +902,15 @@ class FittedModel(LinearModel):
         Returns
         -------
         ndarray (n, m)
-            One response a row.
+            One response per row.
+
+        Raises
+        ------
+        ArgumentError
+            When n is no whole number of responses, or for another ``random``.
+        DataError
+            For new data without a column that the model uses; with ``random="conditional"`` also for a level that the
+            fit did not have.
 
         Examples
         --------
@@ -927,14 +931,14 @@ class FittedModel(LinearModel):
         Parameters
         ----------
         y : array_like (nobs,) or (nobs, m), or DataFrame
-            One number for each row used; in a matrix, one response a column. Rows are matched by position: a Series
+            One number for each row used; in a matrix, one response per column. Rows are matched by position: a Series
             or a DataFrame must have the index of the rows used, ``fit.design.index``, or the default one, 0 to
             nobs - 1.
 
         Returns
         -------
         FittedModel, or DataFrame (m, any)
-            For a matrix, one row a response: fixed effects, their standard errors ``std_error(...)``, variance
+            For a matrix, one row per response: fixed effects, their standard errors ``std_error(...)``, variance
             parameters, sigma, deviance (the REML criterion under REML) and whether the fit is singular. A response
             that cannot be fitted has NaN, and a warning says why.
 
@@ -986,7 +990,7 @@ class FittedModel(LinearModel):
         Returns
         -------
         InfluenceResult
-            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry a unit; with
+            Leverage, Cook's distance, dfbeta, dfbetas, covariance ratio and sigma, one entry per unit; with
             ``exact=True`` the variance components too. Prints the units with the largest Cook's distances.
 
         Raises
@@ -1267,6 +1271,15 @@ class FittedModel(LinearModel):
         ------
         ArgumentError
             For another method.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> print(fit.summary().fixed.text())
+        Fixed effects (degrees of freedom: satterthwaite):
+                  Estimate Std. Error df t value p-value
+        Intercept  1527.50      19.38  5    78.8 <0.0001
         """
         from lmm.summary import Summary  # noqa: PLC0415 - most fits are never printed
 

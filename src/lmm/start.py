@@ -62,13 +62,8 @@ def moment_equations(cross: CrossProducts) -> tuple[FloatArray, FloatArray]:
     starts = np.cumsum([0, *(k for k, _ in cross.sizes)])
     blocks = cross.by_block(cross.A_B1, cross.A_BT)
     fixed = [block[:-1] for block in blocks]
-    levels = np.arange(cross.sizes[0][1])
-    meetings = {(0, 0): Incidence(levels, levels, cross.A_11)}
-    meetings |= {(0, t + 1): incidence for t, incidence in enumerate(cross.with_first)}
-    meetings |= {(s + 1, t + 1): incidence for (s, t), incidence in cross.within.items()}
-
     traces = np.zeros((int(starts[-1]) + 1, int(starts[-1]) + 1))
-    for (s, t), incidence in meetings.items():
+    for (s, t), incidence in cross.meetings.items():
         here, there = slice(starts[s], starts[s + 1]), slice(starts[t], starts[t + 1])
         traces[here, there] = _squared_products(incidence, fixed[s], fixed[t])
         traces[there, here] = traces[here, there].T

@@ -33,6 +33,14 @@ class Structure:
     n_pairs : int
         Entries of the map from the first block to the tail; 0 where dense products take its place.
     n_fixed : int
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> print(fit.structure())
+    Subject        18 levels x 2: block diagonal, 18 blocks of 2 x 2, factored at once
+    fixed effects  2, and the response: border
     """
 
     first: str

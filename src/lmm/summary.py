@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.display import Table, capital, format_column, format_p
+from lmm.display import Table, as_html, capital, format_column, format_p
 from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray, correlation
 
@@ -73,16 +72,12 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        heading = html.escape(self.heading).replace("\n", "<br>")
-        criterion = (
-            f"<p>{html.escape(self.criterion)}</p>" if isinstance(self.criterion, str) else self.criterion.html()
-        )
+        criterion = f"<p>{as_html(self.criterion)}</p>" if isinstance(self.criterion, str) else self.criterion.html()
         tables = [table.html() for table in (self.fixed, self.correlations) if table is not None]
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        counts = html.escape(self.counts).replace("\n", "<br>")
+        notes = "".join(f"<p>{as_html(note)}</p>" for note in self.notes)
         return (
-            f"<div><p>{heading}</p>{criterion}{self.residuals.html()}{self.random.html()}<p>{counts}</p>"
-            f"{''.join(tables)}{notes}</div>"
+            f"<div><p>{as_html(self.heading)}</p>{criterion}{self.residuals.html()}{self.random.html()}"
+            f"<p>{as_html(self.counts)}</p>{''.join(tables)}{notes}</div>"
         )
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import ast
 import keyword
+import math
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 __all__ = [
     "CONSTANTS",
+    "FACTOR_CALLS",
     "canonical",
     "column_of",
     "columns_in",
     "decode",
+    "made_a_factor",
     "match_name",
     "parse",
     "quote",
@@ -26,8 +29,19 @@ __all__ = [
     "term_name",
 ]
 
-# Words that R users write for constants, and Python's own.
-CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None, "True": True, "False": False, "None": None}
+# Words that R users write for constants, Python's own, and pi.
+CONSTANTS = {
+    "TRUE": True,
+    "FALSE": False,
+    "NULL": None,
+    "True": True,
+    "False": False,
+    "None": None,
+    "pi": math.pi,
+    "np.pi": math.pi,
+}
+# Calls that make a factor of a column.
+FACTOR_CALLS = ("C", "factor", "as.factor")
 
 _LITERAL = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)""")
 _DOTTED = re.compile(r"(?<![\w.)\]])[^\W\d]\w*(?:\.\w+)+")
@@ -116,6 +130,18 @@ def columns_in(expression: str) -> tuple[str, ...]:
     found: list[str] = []
     _collect(parse(expression), found)
     return tuple(dict.fromkeys(found))
+
+
+def made_a_factor(expression: str) -> str | None:
+    """Column that ``factor(x)`` or ``C(x, ...)`` makes a factor of; None for other expressions."""
+    if column_of(expression) is not None:
+        return None
+    match parse(expression):
+        case ast.Call(func=ast.Name(id=function), args=[ast.Name(id=column), *_]) if (
+            decode_name(function) in FACTOR_CALLS
+        ):
+            return decode_name(column)
+    return None
 
 
 def _collect(node: ast.AST, found: list[str]) -> None:

@@ -1,5 +1,5 @@
 """
-A fit as data frames in the shape of broom.mixed: one row a parameter, one row a model, one row an observation.
+A fit as data frames in the shape of broom.mixed: one row per parameter, one row per model, one row per observation.
 
 References
 ----------
@@ -38,10 +38,11 @@ GLANCE = (
 
 
 def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, level: float, ddf: str) -> pd.DataFrame:
-    """One row a parameter; see `FittedModel.tidy`."""
+    """One row per parameter; see `FittedModel.tidy`."""
     asked = list(effects) if isinstance(effects, (list, tuple)) else [effects]
     if not asked or not all(isinstance(effect, str) and effect in EFFECTS for effect in asked):
         raise ArgumentError(f"effects must be one or several of {', '.join(map(repr, EFFECTS))}; got {effects!r}")
+    with_limits = true_or_false("conf_int", conf_int)
     parts = []
     for effect in asked:
         if effect == "fixed":
@@ -51,7 +52,7 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     columns = ["effect", "group", "term", "estimate", "std_error", "df", "statistic", "p_value"]
     if "ran_vals" in asked:
         columns.insert(2, "level")
-    if true_or_false("conf_int", conf_int):
+    if with_limits:
         columns.extend(["conf_low", "conf_high"])
     return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
 
@@ -91,12 +92,12 @@ def _values(model: FittedModel, level: float) -> pd.DataFrame:
 
 
 def glance(model: FittedModel) -> pd.DataFrame:
-    """One row a model; see `FittedModel.glance`."""
+    """One row per model; see `FittedModel.glance`."""
     return pd.DataFrame([{name: getattr(model, name) for name in GLANCE}])
 
 
 def augment(model: FittedModel) -> pd.DataFrame:
-    """One row an observation; see `FittedModel.augment`."""
+    """One row per observation; see `FittedModel.augment`."""
     columns = {
         "fitted": model.fittedvalues.to_numpy(),
         "fixed": model.predict(random=False).to_numpy(),

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lmm import _formulaic
+from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["INSTEAD", "NUMPY", "PLAIN", "STATEFUL", "SUMMARIES", "natural_spline"]
-
-FloatArray = NDArray[np.float64]
 
 
 def combine(*values: float) -> list[float]:

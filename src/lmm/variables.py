@@ -6,7 +6,6 @@ The data themselves are not kept; a reference grid (see `lmm.marginal`) is made 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,7 @@ from lmm.columns import Categorical, as_categorical
 if TYPE_CHECKING:
     from lmm.expressions import Rows
 
-__all__ = ["Covariate", "Factor", "Variable", "made_a_factor", "read_variables"]
-
-_FACTOR_CALLS = ("C", "factor", "as.factor")
+__all__ = ["Covariate", "Factor", "Variable", "read_variables"]
 
 
 @dataclass(frozen=True)
@@ -57,23 +54,11 @@ def read_variables(expressions: Iterable[str], rows: Rows) -> dict[str, Variable
     """
     found: dict[str, Variable] = {}
     for expression in expressions:
-        factor = made_a_factor(expression)
+        factor = syntax.made_a_factor(expression)
         for name in syntax.columns_in(expression):
             if name in rows and (name not in found or (name == factor and isinstance(found[name], Covariate))):
                 found[name] = _read(name, rows, as_factor=name == factor)
     return found
-
-
-def made_a_factor(expression: str) -> str | None:
-    """Column that ``factor(x)`` or ``C(x, ...)`` makes a factor of; None for other expressions."""
-    if syntax.column_of(expression) is not None:
-        return None
-    match syntax.parse(expression):
-        case ast.Call(func=ast.Name(id=function), args=[ast.Name(id=column), *_]) if (
-            syntax.decode_name(function) in _FACTOR_CALLS
-        ):
-            return syntax.decode_name(column)
-    return None
 
 
 def _read(name: str, rows: Rows, *, as_factor: bool) -> Variable:

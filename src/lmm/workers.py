@@ -60,7 +60,7 @@ def progress_bar(total: int, unit: str, *, shown: bool) -> Iterator[Callable[[in
     Raises
     ------
     ArgumentError
-        When a bar is to be shown and the package tqdm is missing.
+        When a bar is to be shown and the package tqdm is missing, or shown is no truth value.
     """
     if not true_or_false("progress", shown):
         yield lambda _: None
@@ -69,7 +69,7 @@ def progress_bar(total: int, unit: str, *, shown: bool) -> Iterator[Callable[[in
         from tqdm.auto import tqdm  # noqa: PLC0415 - optional, and only where it is asked for
     except ImportError as error:
         raise ArgumentError(
-            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress away"
+            "progress=True needs the package tqdm, which is not installed: pip install tqdm, or leave progress out"
         ) from error
     with tqdm(total=total, unit=unit) as bar:
         yield bar.update

@@ -14,7 +14,7 @@ from lmm.areas.formula import area_formula
 from lmm.areas.unsampled import Unsampled, unsampled_areas
 from lmm.arguments import one_of
 from lmm.columns import shown_labels
-from lmm.design import Design, build_design, row_argument
+from lmm.design import Design, build_design
 from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError, DataError
 from lmm.fitting import fit_design
@@ -23,6 +23,7 @@ from lmm.frames import Table as Columns
 from lmm.frames import as_frame, as_table
 from lmm.linalg import FloatArray, IntArray
 from lmm.optimize import Control
+from lmm.rows import row_argument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ METHODS = {
 SHOWN = 10
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class FayHerriot(Report):
     """
     Area-level small-area estimates, made by `lmm.fay_herriot`.
@@ -101,6 +102,14 @@ class FayHerriot(Report):
         Returns
         -------
         Axes
+
+        Examples
+        --------
+        >>> import lmm
+        >>> milk = lmm.datasets.load("milk")
+        >>> result = lmm.fay_herriot("yi ~ factor(MajorArea)", milk, variance="SD^2", area="SmallArea")
+        >>> result.plot().get_ylabel()
+        'estimate'
         """
         from lmm.plots.areas import plot_shrinkage  # noqa: PLC0415 - matplotlib is heavy
 
@@ -177,7 +186,7 @@ def fay_herriot(
     formula : str
         Direct estimate and fixed effects, ``"y ~ x"``; the random effect of the areas is added.
     data : DataFrame
-        One row an area. An area whose direct estimate is missing gets its synthetic estimate x'beta.
+        One row per area. An area whose direct estimate is missing gets its synthetic estimate x'beta.
     variance : str or array_like (n,)
         Known sampling variances of the direct estimates: a column, an expression such as ``"SD^2"``, or numbers.
     area : str, optional
@@ -233,12 +242,7 @@ def fay_herriot(
     one_of("method", method, METHODS)
     if area is not None and not isinstance(area, str):
         raise ArgumentError(f"area must be the name of a column, or None for the index of the data; got {area!r}")
-    frame = as_frame(data)
-    group = area or "area"
-    if area is None:
-        while group in frame.columns:
-            group += "_"
-        frame = frame.assign(**{group: np.arange(len(frame))})
+    frame, group = _with_areas(as_frame(data), area)
     parsed = area_formula(formula, group)
     D = _sampling_variances(variance, as_table(frame), parsed)
     design = build_design(parsed, frame, weights=1.0 / D, na_action=na_action, sigma_fixed=True, contrasts=contrasts)
@@ -248,7 +252,7 @@ def fay_herriot(
     rows = np.concatenate([used, unsampled.rows])
     order = np.argsort(rows)
     labels = _area_labels(design, frame, area, rows[order])
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y_less_offset
     fit = None
     if method == "fh":
         A = moment_variance(y, design.X, D_used)
@@ -256,13 +260,7 @@ def fay_herriot(
         fit = fit_design(design, reml=method == "reml", sigma=1.0, start=None, control=Control())
         A = float(fit.estimates.T[0][0, 0] ** 2)
     found = area_level_fit(A, y, design.X, D_used)
-    distance = np.einsum("ij,jk,ik->i", unsampled.X, found.cov_beta, unsampled.X)
-    parts = np.concatenate(
-        [
-            np.column_stack(mse_parts(A, D_used, found.leverage, method)),
-            np.column_stack(synthetic_mse_parts(A, D_used, found.leverage, method, distance)),
-        ]
-    )
+    parts = _mse_parts(A, D_used, found, unsampled, method)
     mse = pd.DataFrame(parts[order], labels, ["g1", "g2", "g3", "correction"])
     names = list(design.names)
     return FayHerriot(
@@ -276,6 +274,24 @@ def fay_herriot(
         fit=fit,
         left_out=_labels(design, frame, area, unsampled.left_out),
     )
+
+
+def _with_areas(frame: pd.DataFrame, area: str | None) -> tuple[pd.DataFrame, str]:
+    """The data with a column that tells the areas apart, and its name; one of its own for each row by default."""
+    if area is not None:
+        return frame, area
+    name = "area"
+    while name in frame.columns:
+        name += "_"
+    return frame.assign(**{name: np.arange(len(frame))}), name
+
+
+def _mse_parts(A: float, D: FloatArray, found: AreaLevelFit, unsampled: Unsampled, method: str) -> FloatArray:
+    """g1, g2, g3 and correction (m + u, 4): first the areas with a direct estimate."""
+    distance = np.einsum("ij,jk,ik->i", unsampled.X, found.cov_beta, unsampled.X)
+    sampled = mse_parts(A, D, found.leverage, method)
+    synthetic = synthetic_mse_parts(A, D, found.leverage, method, distance)
+    return np.concatenate([np.column_stack(sampled), np.column_stack(synthetic)])
 
 
 def _sampling_variances(variance: str | ArrayLike, table: Columns, formula: ModelFormula) -> FloatArray:
@@ -304,7 +320,7 @@ def _area_labels(design: Design, frame: pd.DataFrame, area: str | None, rows: In
     if area is not None and labels.has_duplicates:
         twice = shown_labels(labels[labels.duplicated()][:1])
         raise DataError(
-            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate an area. For data "
+            f"{area!r} has several rows for {twice}: the area-level model takes one direct estimate per area. For data "
             "by unit use lmm.nested_error."
         )
     return labels

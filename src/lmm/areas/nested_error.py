@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERCEPT = "Intercept"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class NestedError(Report):
     """
     Unit-level small-area estimates, made by `lmm.nested_error`.
@@ -120,7 +120,7 @@ def nested_error(
     formula : str
         Response and fixed effects of the units, ``"y ~ x"``; a random intercept of the areas is added.
     data : DataFrame
-        One row an observed unit.
+        One row per observed unit.
     area : str
         Column of the data with the area of each unit.
     population_means : DataFrame

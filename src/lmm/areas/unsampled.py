@@ -10,11 +10,9 @@ import pandas as pd
 from lmm.design import Design
 from lmm.errors import DataError
 from lmm.frames import as_table
+from lmm.grouping import MISSING_LABEL
 from lmm.linalg import BoolArray, FloatArray, IntArray
-from lmm.syntax import column_of, columns_in
-
-# What `Design.group_codes` says of a row whose label is missing.
-MISSING_LABEL = -2
+from lmm.syntax import columns_in
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,8 @@ def _fixed_columns(design: Design, frame: pd.DataFrame) -> FloatArray:
 def _without_response(design: Design, frame: pd.DataFrame) -> BoolArray:
     """Whether the response is missing, by row."""
     table, expression = as_table(frame), design.formula.response
-    plain = column_of(expression)
-    names = (plain,) if plain is not None else tuple(columns_in(expression))
     absent = np.zeros(len(frame), dtype=bool)
-    for name in names:
+    for name in columns_in(expression):
         mask = table.column(name).missing if name in table else None
         if mask is not None:
             absent |= mask

@@ -32,7 +32,7 @@ BATCH_NUMBERS, LARGEST_BATCH = 4_000_000, 1024
 # Responses that are projected at a time hold up to this many numbers.
 CHUNK = 4_000_000
 
-EXACT_FIT = "the fixed effects fit the response exactly, so no variation is left for the random effects"
+FITTED_EXACTLY = "the fixed effects fit the response exactly, so no variation is left for the random effects"
 NOT_CERTIFIED = "the optimiser stopped before it could certify the optimum"
 
 
@@ -64,9 +64,6 @@ class Refits:
     criterion: FloatArray
     singular: FloatArray
     failures: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.sigma)
 
     def put(self, where: IntArray, found: Refits) -> None:
         """Write the estimates of some responses."""
@@ -121,7 +118,7 @@ class Refitter:
         found = unfitted(self.model, Y.shape[1])
         for where, responses in self._projected(Y):
             good = responses.scale > 0.0
-            found.failures.update(dict.fromkeys(where[~good].tolist(), EXACT_FIT))
+            found.failures.update(dict.fromkeys(where[~good].tolist(), FITTED_EXACTLY))
             if good.any():
                 some = responses if good.all() else responses.take(good)
                 system = self.system
@@ -134,7 +131,7 @@ class Refitter:
             optima = self._certified_optima(responses)
             for i, column in enumerate(where):
                 if responses.scale[i] == 0.0:
-                    yield EXACT_FIT
+                    yield FITTED_EXACTLY
                     continue
                 model = self._fit_one(responses, i, Y[:, column], optima.get(i))
                 yield model if isinstance(model, str) or model.converged else NOT_CERTIFIED
@@ -215,8 +212,8 @@ class Refitter:
             one = estimates(deviance, optimum.evaluation, basis, known)
             found.beta[i], found.std_error[i] = one.beta, np.sqrt(np.diagonal(one.cov_beta))
             found.sigma[i], found.criterion[i], found.singular[i] = one.sigma, one.criterion, optimum.on_boundary
-            for own, T in zip(found.covariances, one.T, strict=True):
-                own[i] = one.sigma**2 * T @ T.T
+            for own, covariance in zip(found.covariances, one.covariances, strict=True):
+                own[i] = covariance
         return found
 
     def _search_one(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmm.arguments import Seed, positive_number, random_generator, whole_number
+from lmm.arguments import Seed, at_least, known_sigma, random_generator, whole_number
 from lmm.cloning.posterior import Priors
 from lmm.cloning.result import DataCloning
 from lmm.cloning.sampler import cloned_model, draw, on_user_scale
@@ -102,8 +102,10 @@ def data_cloning(
     ['n_clones', 'lambda_max', 'lambda_scaled', 'ms_error', 'r_squared', 'r_hat']
     """
     clones = _clones(n_clones)
-    n_chains = _count("chains", chains, 2)
-    kept, dropped = _count("n_iter", n_iter, 10), _count("n_warmup", n_warmup, 10)
+    n_chains = at_least(2, "chains", chains)
+    kept, dropped = (
+        at_least(10, name, given, of="draws") for name, given in (("n_iter", n_iter), ("n_warmup", n_warmup))
+    )
     if priors is not None and not isinstance(priors, Priors):
         raise ArgumentError(f"priors must be an lmm.Priors, for example lmm.Priors(relative_sd=2.0); got {priors!r}")
     generator = random_generator(rng)
@@ -135,10 +137,8 @@ def _design(
         return model.design, model.known_sigma
     if data is None:
         raise ArgumentError("data_cloning needs the data that go with a formula: data_cloning(formula, data)")
-    if sigma is not None and positive_number(sigma) is None:
-        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
-    design = build_design(parse_formula(model), data, na_action=na_action, estimable=False, **given)
-    return design, positive_number(sigma)
+    known = known_sigma(sigma)
+    return build_design(parse_formula(model), data, na_action=na_action, estimable=False, **given), known
 
 
 def _clones(given: int | Sequence[int]) -> tuple[int, ...]:
@@ -149,11 +149,3 @@ def _clones(given: int | Sequence[int]) -> tuple[int, ...]:
     if not clones or len(valid) < len(clones) or sorted(set(valid)) != valid:
         raise ArgumentError(f"n_clones must be whole numbers above 0 in ascending order, as (1, 10, 25); got {given!r}")
     return tuple(valid)
-
-
-def _count(name: str, given: object, least: int) -> int:
-    """A whole number that is not too small."""
-    value = whole_number(given)
-    if value is None or value < least:
-        raise ArgumentError(f"{name} must be a whole number, at least {least}; got {given!r}")
-    return value

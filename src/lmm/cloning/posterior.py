@@ -44,6 +44,17 @@ class Priors:
     shape, scale : float
         Of the inverse gamma prior of the residual variance, the scale in squared units of the response; both 0 is the
         flat prior of log sigma. Without effect where sigma is known.
+
+    Raises
+    ------
+    ArgumentError
+        When relative_sd is no positive number, or shape or scale is below 0.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> lmm.Priors(relative_sd=2.0)
+    Priors(relative_sd=2.0, shape=0.0, scale=0.0)
     """
 
     relative_sd: float = 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, confidence_level, one_of, random_generator, whole_number
+from lmm.arguments import Seed, at_least, confidence_level, one_of, random_generator
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, pooled_cov, r_hat
 from lmm.cloning.prediction import predicted_effects
 from lmm.cloning.sampler import ClonedModel, Draws
-from lmm.display import Table, format_column
+from lmm.display import Report, Table, format_column
 from lmm.errors import ArgumentError
 from lmm.inference.estimability import Estimability, design_estimability
 from lmm.linalg import FloatArray
@@ -28,8 +27,8 @@ MET = 1.1
 PICTURES = ("trace", "density", "clones")
 
 
-@dataclass(frozen=True)
-class DataCloning:
+@dataclass(frozen=True, repr=False, eq=False)
+class DataCloning(Report):
     """
     Estimates by data cloning, made by `lmm.data_cloning`.
 
@@ -76,6 +75,14 @@ class DataCloning:
         -------
         DataFrame (d, d)
             K times the posterior covariance with the most clones K: it tends to the inverse of the Fisher information.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> list(cloned.cov())
+        ['Intercept', 'Batch', 'Residual']
         """
         names = list(self.parameters)
         return pd.DataFrame(self.n_clones[-1] * pooled_cov(self._last), index=names, columns=names)
@@ -93,6 +100,19 @@ class DataCloning:
         -------
         DataFrame (d, 2)
             Columns lower, upper. Those of a variance near zero may be negative: it is not normally distributed.
+
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> list(cloned.conf_int(0.9))
+        ['lower', 'upper']
         """
         half = NormalDist().inv_cdf(0.5 + confidence_level(level) / 2.0) * self.std_errors
         return pd.DataFrame({"lower": self.estimates - half, "upper": self.estimates + half})
@@ -100,7 +120,7 @@ class DataCloning:
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
         """
-        One row a number of clones.
+        One row per number of clones.
 
         lambda_max is the largest eigenvalue of the posterior covariance, and lambda_scaled the same where each
         parameter is measured in its posterior standard deviation with the fewest clones, 1 there: if all parameters
@@ -165,12 +185,22 @@ class DataCloning:
         Returns
         -------
         DataFrame
-            One row a number of clones: parameter (the combination), n_clones, mean, sd, expected_sd.
+            One row per number of clones: parameter (the combination), n_clones, mean, sd, expected_sd.
 
         Raises
         ------
         ArgumentError
             For a name that is no parameter.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> cloned.combine({"Batch": 1, "Residual": 1})[["parameter", "n_clones"]]
+                  parameter  n_clones
+        0  Batch + Residual         1
+        1  Batch + Residual        20
         """
         unknown = [name for name in weights if name not in self.parameters]
         if unknown or not weights:
@@ -199,15 +229,26 @@ class DataCloning:
             Columns group, level, effect, estimate, std_error, lower, upper, as in `FittedModel.random_effects_table`,
             whose limits take the parameters as known.
 
+        Raises
+        ------
+        ArgumentError
+            When level is no number strictly between 0 and 1, or n no whole number of draws, 2 or more.
+
         References
         ----------
         Lele, S. R., Nadeem, K. and Schmuland, B. (2010). Estimability and likelihood inference for generalized linear
         mixed models using data cloning. Journal of the American Statistical Association 105, 1617-1625, section 4.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> len(cloned.random_effects(rng=1))
+        6
         """
         probability, generator = confidence_level(level), random_generator(rng)
-        count = whole_number(n)
-        if count is None or count < 2:  # noqa: PLR2004 - a standard deviation needs two
-            raise ArgumentError(f"n must be a whole number of draws, at least 2; got {n!r}")
+        count = at_least(2, "n", n, of="draws")  # a standard deviation needs two
         return predicted_effects(self.model, self.standardized, self.n_clones[-1], count, probability, generator)
 
     def plot(self, kind: str = "trace", axes: Any = None) -> Any:  # noqa: ANN401 - arrays of Axes
@@ -225,6 +266,19 @@ class DataCloning:
         Returns
         -------
         array of Axes (d,)
+
+        Raises
+        ------
+        ArgumentError
+            For another kind.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> dyestuff = lmm.datasets.load("dyestuff")
+        >>> cloned = lmm.data_cloning("Yield ~ 1 + (1 | Batch)", dyestuff, n_clones=(1, 20), n_iter=100, rng=1)
+        >>> cloned.plot().shape
+        (3,)
         """
         one_of("kind", kind, PICTURES)
         from lmm.plots.cloning import plot_cloning  # noqa: PLC0415 - matplotlib is heavy
@@ -247,16 +301,7 @@ class DataCloning:
         }
         return pd.DataFrame(columns)
 
-    def __str__(self) -> str:
-        return "\n".join([*self._heading(), *(f"\n{table.text()}" for table in self._tables()), "", *self._verdict()])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading = "<br>".join(html.escape(line) for line in self._heading())
-        tables = "".join(table.html() for table in self._tables())
-        return f"<p>{heading}</p>{tables}<p>{html.escape(' '.join(self._verdict()))}</p>"
+    _before_note = "\n\n"
 
     def _heading(self) -> list[str]:
         chains, n_iter, _ = self._last.shape
@@ -291,7 +336,7 @@ class DataCloning:
         rows = tuple(zip(map(str, weights.index), *cells, strict=True))
         return [Table("Combinations that are identified", ("", "Estimate", "Std. Error"), rows, 1)]
 
-    def _verdict(self) -> list[str]:
+    def _notes(self) -> list[str]:
         """What the diagnostics say, in words."""
         words = []
         if self.is_estimable is not None:
@@ -309,4 +354,4 @@ class DataCloning:
         unmet = self.diagnostics.loc[self.diagnostics["r_hat"] > MET, "n_clones"]
         if len(unmet):
             words.append(f"The chains have not met with {', '.join(map(str, unmet))} clones (r_hat): draw longer ones.")
-        return words
+        return ["\n".join(words)] if words else []

@@ -13,7 +13,7 @@ from scipy.special import chdtrc, ndtri
 
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
-from lmm.display import format_p
+from lmm.display import capital, format_p
 from lmm.identification import undetermined_terms
 from lmm.linalg import FloatArray
 
@@ -73,6 +73,13 @@ class CheckReport:
     ----------
     formula : str
     findings : tuple of Finding
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> fit.check()["levels of Subject"]
+    Finding(check='levels of Subject', status='ok', found='18 levels with 10 rows each.', advice='')
     """
 
     formula: str
@@ -202,7 +209,7 @@ def _scales(model: FittedModel) -> Finding:
         "The fit does not depend on it, but its numbers are hard to read: centre such predictors or change their "
         "units. Intercepts, fixed and random, refer to predictors of zero."
     )
-    return Finding("scales", "note", _sentence("; ".join(found)), advice)
+    return Finding("scales", "note", f"{capital('; '.join(found))}.", advice)
 
 
 def _outliers(model: FittedModel, studentized: FloatArray) -> Finding:
@@ -227,8 +234,8 @@ def _normal_residuals(studentized: FloatArray) -> Finding:
     if not p_value < ASSUMPTION_LEVEL:
         return Finding("normal residuals", "ok", found)
     advice = (
-        "Look at lmm.plots.qq_residuals(model). Fixed effects and their standard errors bear it where rows are many; "
-        "prediction intervals and tests of variances do not. Transform the response, or look into the outliers."
+        "Look at lmm.plots.qq_residuals(model). With many rows, fixed effects and their standard errors are robust to "
+        "it; prediction intervals and tests of variances are not. Transform the response, or look into the outliers."
     )
     return Finding("normal residuals", "warning", found, advice)
 
@@ -373,7 +380,3 @@ def _numbers_of_levels(model: FittedModel) -> Iterator[Finding]:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(map(repr, names[:SHOWN]))
     return shown + (", ..." if len(names) > SHOWN else "")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

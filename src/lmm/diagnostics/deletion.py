@@ -10,6 +10,11 @@ With the variance ratios theta as they are (one step), the share D of the unit i
 where X'V^-1 X = C = L L', all of it from the singular values of a root of D: K is singular where X loses rank with the
 unit. Exact deletion takes the cross-products of the unit from those of the fit and searches for the optimum again, from
 theta-hat.
+
+References
+----------
+Christensen, R., Pearson, L. M. and Johnson, W. (1992). Case-deletion diagnostics for mixed models. Technometrics 34,
+38-45.
 """
 
 from __future__ import annotations
@@ -195,7 +200,7 @@ def exact(
         if not optimum.converged:
             failed[unit] = "the search for the optimum did not converge"
         found = estimates(without, optimum.evaluation, basis, model.known_sigma)
-        covariances = [found.sigma**2 * T @ T.T for T in found.T]
+        covariances = found.covariances
         variances[unit] = [parameter.value(covariances, found.sigma) for parameter in parameters]
         change = np.linalg.solve(root, found.beta - full.beta)
         result.params[unit] = found.beta

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from lmm.arguments import true_or_false
 from lmm.diagnostics.deletion import Deletion, one_step, too_few_levels
 from lmm.diagnostics.deletion import exact as exact_deletion
 from lmm.diagnostics.leverage import cooks_distance, leverage
-from lmm.display import Table, format_column, label_text
+from lmm.display import Report, Table, format_column, label_text
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.parameters import variance_parameters
 from lmm.linalg import FloatArray, IntArray
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@dataclass(frozen=True)
-class InfluenceResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class InfluenceResult(Report):
     """
-    What becomes of the estimates without each row, or without each group of rows: one entry a unit left out.
+    What becomes of the estimates without each row, or without each group of rows: one entry per unit left out.
 
     Attributes
     ----------
@@ -58,6 +58,20 @@ class InfluenceResult:
         Residual standard deviation without the unit.
     notes : tuple of str
         Units that cannot be left out, whose entries are NaN, and why.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> print(fit.influence(by="Subject"))
+    Leaving out each level of 'Subject' in turn, 18 in all (one step, variance ratios kept)
+    Largest Cook's distances:
+    level of 'Subject' moves most dfbetas Cook's distance covratio
+    309                Intercept    0.384          0.1320    1.175
+    335                Days         0.488          0.1151    1.175
+    337                Intercept   -0.322          0.1120    1.154
+    310                Intercept    0.396          0.0982    1.180
+    308                Days        -0.447          0.0821    0.858
     """
 
     by: str
@@ -76,7 +90,7 @@ class InfluenceResult:
     @property
     def variance_components(self) -> pd.DataFrame:
         """
-        Variances and covariances without each unit, one column a parameter.
+        Variances and covariances without each unit, one column per parameter.
 
         Raises
         ------
@@ -90,20 +104,8 @@ class InfluenceResult:
             )
         return self._variances
 
-    def __str__(self) -> str:
-        heading, table, notes = self._shown()
-        return "\n".join([heading, table.text(), *notes])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        heading, table, notes = self._shown()
-        listed = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-        return f"<p>{html.escape(heading)}</p>{table.html()}{listed}"
-
-    def _shown(self) -> tuple[str, Table, tuple[str, ...]]:
-        """Heading, the units with the largest Cook's distances, and the notes."""
+    def _tables(self) -> list[Table]:
+        """The units with the largest Cook's distances."""
         how = "the model fitted again each time" if self.exact else "one step, variance ratios kept"
         what = "row" if self.by == "row" else f"level of {self.by!r}"
         heading = f"Leaving out each {what} in turn, {len(self.cooks_distance)} in all ({how})"
@@ -119,15 +121,16 @@ class InfluenceResult:
             format_column(ratio[places], most_decimals=3),
         )
         header = (what, "moves most", "dfbetas", "Cook's distance", "covratio")
-        table = Table("Largest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)
+        return [Table(f"{heading}\nLargest Cook's distances:", header, tuple(zip(*columns, strict=True)), 2)]
+
+    def _notes(self) -> list[str]:
         more = len(self.notes) - SHOWN
-        return heading, table, (*self.notes[:SHOWN], *([f"... and {more} more in notes."] if more > 0 else []))
+        return [*self.notes[:SHOWN], *([f"... and {more} more in notes."] if more > 0 else [])]
 
 
 def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
     """Deletion diagnostics; see `FittedModel.influence`."""
-    if not isinstance(exact, (bool, np.bool_)):
-        raise ArgumentError(f"exact must be True (fit again without each unit) or False (one step); got {exact!r}")
+    again = true_or_false("exact", exact, "fit again without each unit", "one step")
     if not model.design.names:
         raise ModelError(
             "influence measures how units move the fixed effects, and this model has none; "
@@ -135,7 +138,7 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
         )
     name, units, labels = _units(model, by)
     variances, notes = None, []
-    if exact:
+    if again:
         single = too_few_levels(model, units, len(labels))
         deletion, values, failed = exact_deletion(model, units, len(labels), single)
         parameters = variance_parameters(model.factors, sigma_known=model.known_sigma is not None)
@@ -143,7 +146,7 @@ def influence(model: FittedModel, by: object, exact: object) -> InfluenceResult:
         notes = _exact_notes(single, failed, name, labels)
     else:
         deletion = one_step(model, units, len(labels))
-    if by is None and not exact:
+    if by is None and not again:
         distance = np.where(deletion.lost.any(axis=1), np.nan, cooks_distance(model))
     else:
         distance = deletion.distance * _share(len(labels), len(model.design.names))

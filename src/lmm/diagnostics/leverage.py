@@ -23,21 +23,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.arguments import fitted_model
 from lmm.conditional import conditional_variances, random_parts
-from lmm.diagnostics.rows import root_weights, standard_rows
+from lmm.diagnostics.rows import standard_rows
 from lmm.display import Report, Table, format_column
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.deviance import Evaluation
     from lmm.model import FittedModel
 
-# Below this difference from 1 a leverage counts as 1: the row is fitted exactly, whatever its response.
-NO_RESIDUAL = 1e-10
+# A row that keeps less of its variance than this is fitted exactly, whatever its response: its leverage counts as 1.
+SMALLEST_LEFT = 1e-10
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Leverage(Report):
     """
     Diagonal of the matrix that takes the response to the fitted values, in two parts.
@@ -62,7 +62,7 @@ class Leverage(Report):
     def left(self) -> FloatArray:
         """Share of the variance of a row that its residual keeps, 1 - h; NaN where the leverage is 1."""
         left = 1.0 - self.total
-        return np.where(left > NO_RESIDUAL, left, np.nan)
+        return np.where(left > SMALLEST_LEFT, left, np.nan)
 
     def _heading(self) -> list[str]:
         return [f"Leverage of {len(self.fixed)} rows"]
@@ -89,6 +89,11 @@ def leverage(model: FittedModel) -> Leverage:
     -------
     Leverage
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
+
     References
     ----------
     Demidenko, E. and Stukel, T. A. (2005). Influence analysis for linear mixed-effects models. Statistics in Medicine
@@ -103,7 +108,7 @@ def leverage(model: FittedModel) -> Leverage:
     >>> float(h.fixed.sum()), round(float(h.total[0]), 6)
     (1.0, 0.163754)
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "leverage")
     rows = standard_rows(model)
     deviance, at = model.deviance_function, model.optimum.evaluation
     x = reduce_fixed(at, rows.X.T)
@@ -132,6 +137,11 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     ndarray (n,)
         NaN for a row of leverage 1, and throughout for a model without fixed effects, p = 0.
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
+
     References
     ----------
     Cook, R. D. (1977). Detection of influential observation in linear regression. Technometrics 19, 15-18.
@@ -144,12 +154,12 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     >>> cooks_distance(fit)[:3].round(4)
     array([0.1177, 0.4667, 0.4667])
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "cooks_distance")
     p = len(model.design.names)
     if p == 0:
         return np.full(model.nobs, np.nan)
     h = leverage(model)
-    scaled = root_weights(model) * model.resid.to_numpy() / model.sigma
+    scaled = model.design.root_weights * model.resid.to_numpy() / model.sigma
     return np.asarray(scaled**2 * h.total / (p * h.left**2))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEAST_COEFFICIENT = 0.005
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RandomPCA(Report):
     """
     Principal components of the covariance of the random effects of a grouping factor.
@@ -37,6 +37,17 @@ class RandomPCA(Report):
         Unit vectors of the components, one a column, by effect; the largest entry of each is positive.
     constant : tuple of str
         Combinations of effects that do not vary between levels, in words; empty unless the fit is singular.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> fit.random_pca()["Subject"]
+    Subject              PC1    PC2
+    Relative SD       0.9669 0.2309
+    Share of variance 0.9461 0.0539
+    Intercept          1.000 -0.017
+    Days               0.017  1.000
     """
 
     group: str

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, confidence_level, fitted_model, number_of_replicates, random_generator
+from lmm.arguments import Seed, confidence_level, number_of_replicates, random_generator
 from lmm.display import Report, Table
 from lmm.inference.row_variance import mean_residual, mean_root
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VariancePartition:
     """
     Where the variance of a row comes from, on the squared scale of the response.
@@ -61,7 +62,7 @@ class VariancePartition:
         return self.fixed + float(self.random.sum()) + self.residual
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class Shares(Report):
     """
     Shares of variance, with their bootstrap.
@@ -81,7 +82,7 @@ class Shares(Report):
 
     @property
     def limits(self) -> pd.DataFrame | None:
-        """Percentile limits, columns lower and upper, one row a share; None without a bootstrap."""
+        """Percentile limits, columns lower and upper, one row per share; None without a bootstrap."""
         return None if self.bootstrap is None else self.bootstrap.conf_int(self.level)
 
     def _shown(self) -> tuple[str, dict[str, tuple[str, float]]]:
@@ -105,7 +106,7 @@ class Shares(Report):
         return [f"Limits: {100.0 * self.level:g} % percentile intervals from {replicates}.", *self.bootstrap.notes]
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class R2(Shares):
     """
     Coefficients of determination of a mixed model.
@@ -121,6 +122,14 @@ class R2(Shares):
         Confidence level of the limits.
     bootstrap : BootstrapResult or None
         Replicates of ``"marginal"`` and ``"conditional"``; ``limits`` has their percentile limits.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> found = lmm.r2(fit)
+    >>> round(found.variances.fixed / found.variances.total, 4) == round(found.marginal, 4)
+    True
     """
 
     marginal: float
@@ -133,7 +142,7 @@ class R2(Shares):
         }
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class ICC(Shares):
     """
     Intraclass correlations of a mixed model.
@@ -152,6 +161,13 @@ class ICC(Shares):
     bootstrap : BootstrapResult or None
         Replicates of ``"adjusted"``, ``"unadjusted"`` and, for each grouping factor, ``"by_group.<name>"``; ``limits``
         has their percentile limits.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> round(float(lmm.icc(fit).by_group["Subject"]), 4)
+    0.7217
     """
 
     adjusted: float
@@ -168,13 +184,13 @@ class ICC(Shares):
         return "Intraclass correlation", rows
 
 
-def r2(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> R2:
+def r2(fit: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> R2:
     """
     Marginal and conditional coefficient of determination.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     n_boot : int
         Replicates of the parametric bootstrap that limits come from; 0 for no limits.
     level : float
@@ -216,18 +232,18 @@ def r2(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = 
     marginal       0.1    0.4
     conditional    0.7    0.9
     """
-    parts, boot = _computed(model, _r2_shares, n_boot, level, rng, workers)
+    parts, boot = _computed(mixed_model(fit, "r2"), _r2_shares, n_boot, level, rng, workers)
     shares = {name: float(share[0]) for name, share in _r2_shares(parts).items()}
     return R2(**shares, variances=parts.first(), level=level, bootstrap=boot)
 
 
-def icc(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> ICC:
+def icc(fit: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed = None, workers: Workers = 1) -> ICC:
     """
     Intraclass correlation: the share of the random effects in the variance.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     n_boot : int
         Replicates of the parametric bootstrap that limits come from; 0 for no limits.
     level : float
@@ -266,7 +282,7 @@ def icc(model: FittedModel, *, n_boot: int = 0, level: float = 0.95, rng: Seed =
     adjusted, plate                0.1509
     adjusted, sample               0.7854
     """
-    parts, boot = _computed(model, _icc_shares, n_boot, level, rng, workers)
+    parts, boot = _computed(mixed_model(fit, "icc"), _icc_shares, n_boot, level, rng, workers)
     shares = {name: float(share[0]) for name, share in _icc_shares(parts).items()}
     return ICC(
         adjusted=shares["adjusted"],
@@ -332,7 +348,6 @@ def _computed(
     workers: Workers,
 ) -> tuple[Parts, BootstrapResult | None]:
     """Parts of the variance of a fit, and the bootstrap of its shares where it is asked for."""
-    model = fitted_model(model)
     count = number_of_replicates(n_boot, "limits")
     confidence_level(level)
     generator, workers = random_generator(rng), checked_workers(workers)

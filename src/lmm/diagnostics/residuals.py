@@ -11,8 +11,9 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse.csgraph import connected_components
 
 from lmm.arguments import one_of
+from lmm.crossproducts import Block
 from lmm.diagnostics.leverage import leverage
-from lmm.diagnostics.rows import StandardRows, root_weights, standard_rows
+from lmm.diagnostics.rows import StandardRows, standard_rows
 from lmm.linalg import FloatArray, IntArray
 from lmm.memory import require_memory
 
@@ -37,12 +38,10 @@ def _values(model: FittedModel, kind: str) -> FloatArray:
         return _decorrelated(model)
     response: FloatArray = np.asarray(model.resid)
     if kind == "marginal":
-        design = model.design
-        known = design.X @ model.estimates.beta
-        return np.asarray(design.y - known if design.offset is None else design.y - known - design.offset)
+        return np.asarray(model.design.y_less_offset - model.design.X @ model.estimates.beta)
     if kind == "response":
         return response
-    pearson: FloatArray = root_weights(model) * response
+    pearson: FloatArray = model.design.root_weights * response
     if kind == "pearson":
         return pearson
     if kind == "scaled":
@@ -88,12 +87,9 @@ def _parts(rows: StandardRows, factors: list[FloatArray]) -> tuple[sparse.csr_ar
     blocks, levels = [], []
     n_nodes = n
     for block, T in zip(rows.blocks, factors, strict=True):
-        k, J = block.n_effects, block.n_levels
-        columns = block.codes[:, None] * k + np.arange(k)
-        cells = ((block.columns @ T).ravel(), columns.ravel(), np.arange(0, n * k + 1, k))
-        blocks.append(sparse.csr_array(cells, shape=(n, J * k)))
+        blocks.append(Block(block.codes, block.n_levels, block.columns @ T).matrix)
         levels.append(n_nodes + block.codes)
-        n_nodes += J
+        n_nodes += block.n_levels
     edges = (np.tile(np.arange(n), len(levels)), np.concatenate(levels))
     graph = sparse.csr_array((np.ones(len(edges[0])), edges), shape=(n_nodes, n_nodes))
     part = np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lmm.crossproducts import Block
 from lmm.linalg import FloatArray, IntArray
 
@@ -47,17 +45,10 @@ class StandardRows:
 def standard_rows(model: FittedModel) -> StandardRows:
     """Rows of a fit, as they went into its cross-products."""
     design, basis = model.design, model.basis
-    root = root_weights(model)
+    root = design.root_weights
     blocks = tuple(
         Block(factor.codes, factor.n_levels, root[:, None] * (factor.columns @ A))
         for factor, A in zip(model.factors, basis.bases, strict=True)
     )
-    y = design.y if design.offset is None else design.y - design.offset
-    y = root * (y - design.X @ basis.beta_0) / basis.scale
+    y = root * (design.y_less_offset - design.X @ basis.beta_0) / basis.scale
     return StandardRows(blocks, root[:, None] * (design.X @ basis.R_inverse), y)
-
-
-def root_weights(model: FittedModel) -> FloatArray:
-    """Square roots of the precision weights, shape (n,); ones where there are none."""
-    weights = model.design.weights
-    return np.ones(model.nobs) if weights is None else np.sqrt(weights)

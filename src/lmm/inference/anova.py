@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lmm.errors import ArgumentError, LMMWarning
+from lmm.errors import ArgumentError, LMMWarning, warn
 from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
 from lmm.inference.term_hypotheses import estimable_hypotheses, sequential_hypotheses
 from lmm.linalg import FloatArray, triangular_factor
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -39,7 +39,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     Returns
     -------
     DataFrame
-        One row a term, columns sum_sq, mean_sq, num_df, den_df, statistic, p_value. The mean square is the F
+        One row per term, columns sum_sq, mean_sq, num_df, den_df, statistic, p_value. The mean square is the F
         statistic, before Kenward and Roger's scaling, times the residual variance.
 
     Raises
@@ -70,15 +70,9 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     temperature        2100.300  420.060     5.0   210.0     20.520    0.000
     recipe:temperature  205.978   20.598    10.0   210.0      1.006    0.439
     """
-    from lmm.fixed import FixedModel  # noqa: PLC0415 - the models import their inference
-    from lmm.model import FittedModel as Model  # noqa: PLC0415 - idem
-
-    if not isinstance(fit, Model):
-        raise ArgumentError(f"anova takes one fitted model, of lmm.fit; got {fit!r}. Models are compared by lmm.lrt")
-    if isinstance(type, (Model, FixedModel)):
-        raise ArgumentError("anova takes one fitted model; several are compared by lmm.lrt(small, large)")
+    fit = mixed_model(fit, "anova")
     if not isinstance(type, (int, str)) or isinstance(type, bool) or type not in TYPES:
-        raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}")
+        raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}. Models are compared by lmm.lrt")
     method = approximation(fit, ddf)
     if TYPES[type] == 3:  # noqa: PLR2004 - the type's name
         hypotheses, empty = estimable_hypotheses(fit.design)
@@ -111,10 +105,9 @@ def _independent_rows(L: FloatArray) -> FloatArray:
 def _warn_of_dropped(terms: list[str]) -> None:
     """Say which terms have no hypothesis of their own."""
     if terms:
-        warnings.warn(
+        warn(
             f"no test for {', '.join(terms)}: the columns of the term are combinations of others, so it adds nothing",
             LMMWarning,
-            stacklevel=3,
         )
 
 
@@ -123,9 +116,8 @@ def _warn_of(empty: list[str]) -> None:
     if not empty:
         return
     more = f" and {len(empty) - MOST_CELLS} more" if len(empty) > MOST_CELLS else ""
-    warnings.warn(
+    warn(
         f"no rows in the cells {', '.join(empty[:MOST_CELLS])}{more}: hypotheses of type III average over the cells "
         "there are, so main effects compare unequal mixtures; look at type=2, or at contrasts of the cells you mean",
         LMMWarning,
-        stacklevel=3,
     )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, one_of, random_generator, whole_number
+from lmm.arguments import Seed, at_least, one_of, random_generator
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
@@ -194,9 +194,7 @@ def bootstrap(
     progress: bool = False,
 ) -> BootstrapResult:
     """Refit a model to responses made from it; see `FittedModel.bootstrap`."""
-    count = whole_number(n)
-    if count is None or count < 1:
-        raise ArgumentError(f"n must be the number of replicates, a whole number, 1 or more; got {n!r}")
+    count = at_least(1, "n", n, of="replicates")
     one_of("kind", kind, KINDS)
     if statistic is not None and not callable(statistic):
         raise ArgumentError(f"statistic must be a function of a fitted model; got {statistic!r}")

@@ -31,7 +31,7 @@ MOST_REASONS = 5
 Statistic = Callable[["FittedModel"], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BootstrapResult:
     """
     Replicates of the estimates of a model.
@@ -43,7 +43,7 @@ class BootstrapResult:
     kind : str
         "parametric", "residual", "cases" or "wild".
     estimates : DataFrame (B, m)
-        One row a replicate that did not fail, its number in the index: fixed effects, variance parameters as in
+        One row per replicate that did not fail, its number in the index: fixed effects, variance parameters as in
         ``FittedModel.variance_components`` (``"Residual"`` is the residual variance), and sigma; or the statistic.
     original : Series (m,)
         Estimates from the data.
@@ -117,20 +117,99 @@ class BootstrapResult:
         return notes
 
     def mean(self) -> pd.Series[float]:
-        """Mean of the replicates."""
+        """
+        Mean of the replicates.
+
+        Returns
+        -------
+        Series
+            By parameter.
+
+        Raises
+        ------
+        ModelError
+            When there are too few replicates.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> round(float(result.mean()["Intercept"]), 0)
+        1527.0
+        """
         return self._series(self._values().mean(axis=0))
 
     def bias(self) -> pd.Series[float]:
-        """Mean of the replicates less the original estimate."""
+        """
+        Mean of the replicates less the original estimate.
+
+        Returns
+        -------
+        Series
+            By parameter.
+
+        Raises
+        ------
+        ModelError
+            When there are too few replicates.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> round(float(result.bias()["Intercept"]), 1)
+        -0.3
+        """
         return self.mean() - self.original
 
     def cov(self) -> pd.DataFrame:
-        """Covariance matrix of the replicates, with divisor B - 1."""
+        """
+        Covariance matrix of the replicates, with divisor B - 1.
+
+        Returns
+        -------
+        DataFrame (m, m)
+
+        Raises
+        ------
+        ModelError
+            When there are fewer than two replicates.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> result.cov().shape
+        (4, 4)
+        """
         cov = np.atleast_2d(np.cov(self._values(2), rowvar=False))
         return pd.DataFrame(cov, index=self.original.index, columns=self.original.index)
 
     def se(self) -> pd.Series[float]:
-        """Standard deviation of the replicates, the bootstrap standard error."""
+        """
+        Standard deviation of the replicates, the bootstrap standard error.
+
+        Returns
+        -------
+        Series
+            By parameter.
+
+        Raises
+        ------
+        ModelError
+            When there are too few replicates.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> round(float(result.se()["Intercept"]), 1)
+        19.6
+        """
         return self._series(self._values(2).std(axis=0, ddof=1))
 
     def mcse(self, of: str = "mean") -> pd.Series[float]:
@@ -147,6 +226,21 @@ class BootstrapResult:
         -------
         Series
             By parameter.
+
+        Raises
+        ------
+        ArgumentError
+            For anything but a mean or a standard error.
+        ModelError
+            When there are fewer than two replicates.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> round(float(result.mcse()["Intercept"]), 1)
+        0.9
         """
         values = self._values(2)
         sd = values.std(axis=0, ddof=1)
@@ -242,6 +336,19 @@ class BootstrapResult:
         Returns
         -------
         Axes, or list of Axes
+
+        Raises
+        ------
+        ArgumentError
+            For a name that is no parameter, and for axes without the name of the one they are for.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+        >>> result = fit.bootstrap(500, rng=1)
+        >>> result.plot("Batch").get_xlabel()
+        'Batch'
         """
         from lmm.plots.bootstrap import plot_bootstrap  # noqa: PLC0415 - matplotlib is imported on use
 

@@ -12,7 +12,7 @@ Searle, S. R. (1971). Linear Models. Wiley, section 5.4 (estimability).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,9 +41,17 @@ class ContrastResult(TestResult):
     ----------
     table : DataFrame
         Each contrast by itself: estimate, std_error, df, statistic, p_value, lower, upper.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
+    >>> fit.contrast("Days = 8").table.round(3)
+          estimate  std_error    df  statistic  p_value  lower   upper
+    Days    10.467      1.546  17.0      1.596    0.129  7.206  13.729
     """
 
-    table: pd.DataFrame | None = None
+    table: pd.DataFrame | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         head = super().__str__()
@@ -61,7 +69,7 @@ def contrast(
     design = model.design
     method = approximation(model, ddf)
     confidence_level(level)
-    true_or_false("joint", joint)
+    together = true_or_false("joint", joint, "one test of all contrasts", "a table of single ones")
     hypothesis = read_hypothesis(L, rhs, design.all_names, design.kept, design.aliasing)
     _require_estimable(hypothesis, design)
     if not hypothesis.L.any():
@@ -69,7 +77,7 @@ def contrast(
     weights = hypothesis.L[:, design.kept]
     table = contrast_table(model, weights, method, level=level, rhs=hypothesis.rhs)
     table.index = pd.Index(hypothesis.contrasts)
-    if not joint:
+    if not together:
         return table
     null = f"{'; '.join(hypothesis.equations)}."
     if len(weights) == 1:

@@ -14,10 +14,10 @@ from lmm.design import Design, RandomTerm
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.anova import anova
-from lmm.inference.lrt import check_test, compare
+from lmm.inference.lrt import Comparison, check_test, compare
 from lmm.inference.reduced import fit_quietly, remaining_columns, without_fixed
-from lmm.inference.tested import require_mixed
 from lmm.linalg import RANK_TOLERANCE
+from lmm.models import mixed_model
 from lmm.syntax import term_name
 from lmm.workers import Workers
 
@@ -58,7 +58,7 @@ def ranova(
     Returns
     -------
     DataFrame
-        One row a reduced model, after the model itself (``<none>``): n_params, llf, aic, statistic, df,
+        One row per reduced model, after the model itself (``<none>``): n_params, llf, aic, statistic, df,
         null_distribution (text) and p_value.
 
     Raises
@@ -80,15 +80,16 @@ def ranova(
     <none>                           6        NaN
     Days in (Days | Subject)         4     42.837  0.5 chi2(1) + 0.5 chi2(2)
     """
-    require_mixed(fit, "ranova")
+    fit = mixed_model(fit, "ranova")
     check_test(test, n_boot, workers)
+    by_effect = true_or_false("reduce_terms", reduce_terms)
     generator = random_generator(rng)
-    names, rows = [NONE], [_own(fit)]
-    for name, design in _reduced_designs(fit, reduce_terms=true_or_false("reduce_terms", reduce_terms)):
+    names, rows = [NONE], [_row(fit)]
+    for name, design in _reduced_designs(fit, reduce_terms=by_effect):
         small = fit_quietly(fit, design, reml=fit.reml)
         step = compare(small, fit, test=test, n_boot=n_boot, rng=generator, workers=workers)
         names.append(name)
-        rows.append((*_own(small)[:3], step.statistic, float(step.df), step.distribution, step.p_value))
+        rows.append(_row(small, step))
     return pd.DataFrame(rows, columns=list(COLUMNS), index=names)
 
 
@@ -112,7 +113,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Returns
     -------
     DataFrame
-        One row a term. With ``test="lrt"``, after the model itself (``<none>``): n_params, llf and aic of the model
+        One row per term. With ``test="lrt"``, after the model itself (``<none>``): n_params, llf and aic of the model
         without the term, statistic, df, null_distribution and p_value. With ``test="f"``: statistic, num_df, den_df and
         p_value.
 
@@ -131,7 +132,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Line           5  259.4999     6.0424  4.0   0.1960
     Age            7  257.4761     0.0187  2.0   0.9907
     """
-    require_mixed(fit, "drop1")
+    fit = mixed_model(fit, "drop1")
     if not isinstance(test, str) or test not in {"lrt", "f"}:
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)
@@ -140,17 +141,19 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     if test == "f":
         return anova(fit, 2, ddf).loc[list(names), ["statistic", "num_df", "den_df", "p_value"]]
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
-    rows = [_own(full)]
+    rows = [_row(full)]
     for name in names:
         small = fit_quietly(fit, without_fixed(fit.design, (name,)), reml=False)
         step = compare(small, full, test="chi2", n_boot=1, rng=random_generator(None), workers=1)
-        rows.append((*_own(small)[:3], step.statistic, float(step.df), step.distribution, step.p_value))
+        rows.append(_row(small, step))
     return pd.DataFrame(rows, columns=list(COLUMNS), index=[NONE, *names])
 
 
-def _own(fit: FittedModel | FixedModel) -> tuple[int, float, float, float, float, str, float]:
-    """The row of a model that is compared with nothing."""
-    return fit.n_params, fit.llf, fit.aic, np.nan, np.nan, "", np.nan
+def _row(fit: FittedModel | FixedModel, step: Comparison | None = None) -> tuple[object, ...]:
+    """The row of a model, and of its comparison with the full one."""
+    tested = ("", np.nan) if step is None else (step.distribution, step.p_value)
+    change = (np.nan, np.nan) if step is None else (step.statistic, float(step.df))
+    return fit.n_params, fit.llf, fit.aic, *change, *tested
 
 
 def _reduced_designs(fit: FittedModel, *, reduce_terms: bool) -> Iterator[tuple[str, Design]]:

@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from lmm.arguments import positive_number
+from lmm.arguments import known_sigma
 from lmm.design import Design, build_design
 from lmm.deviance import ProfiledDeviance
 from lmm.display import Table, format_column
@@ -49,7 +49,7 @@ ABSENT = 1e-14
 WHOLE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimability:
     """
     Which variance parameters the data identify, made by `lmm.estimability`.
@@ -209,12 +209,11 @@ def estimability(
         return design_estimability(model.design, model.known_sigma)
     if data is None:
         raise ArgumentError("estimability needs the data that go with a formula: estimability(formula, data)")
-    if sigma is not None and positive_number(sigma) is None:
-        raise ArgumentError(f"sigma must be a positive number, the known residual standard deviation; got {sigma!r}")
+    known = known_sigma(sigma)
     design = build_design(
         parse_formula(model), data, weights=weights, na_action=na_action, estimable=False, contrasts=contrasts
     )
-    return design_estimability(design, positive_number(sigma))
+    return design_estimability(design, known)
 
 
 def design_estimability(design: Design, sigma: float | None = None) -> Estimability:

@@ -8,11 +8,12 @@ import numpy as np
 from scipy import special
 
 from lmm.crossproducts import Block
+from lmm.fixed import least_squares
 from lmm.inference.projections import residual_space
 from lmm.inference.result import TestResult
-from lmm.inference.tested import EffectsTested, require_mixed, tested_effects
+from lmm.inference.tested import EffectsTested, tested_effects
 from lmm.linalg import FloatArray
-from lmm.standardize import standardize
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -66,11 +67,9 @@ def exact_f_test(fit: FittedModel, group: str | None = None) -> TestResult:
     Null hypothesis: The variance of Batch is zero.
     F = 4.5983, null distribution F(5, 24), p-value 0.0044
     """
-    require_mixed(fit, "exact_f_test")
+    fit = mixed_model(fit, "exact_f_test")
     tested = tested_effects(fit, group)
-    design = fit.design
-    y = design.y if design.offset is None else design.y - design.offset
-    _, Q, residual, basis = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    Q, residual, basis = least_squares(fit.design)
     others, under_test = _blocks(fit, tested)
     rss, rank = residual_space([*others, under_test], Q, residual)
     rss_0, rank_0 = residual_space(others, Q, residual)
@@ -88,19 +87,19 @@ def exact_f_test(fit: FittedModel, group: str | None = None) -> TestResult:
 
 def _blocks(fit: FittedModel, tested: EffectsTested) -> tuple[list[Block], Block]:
     """Columns of the other random effects, by grouping factor, and those under test."""
-    weights = fit.design.weights
+    root = fit.design.root_weights
     others = []
     for t, factor in enumerate(fit.factors):
         kept = ~tested.effects if t == tested.factor else np.ones(len(factor.effects), dtype=bool)
         if kept.any():
-            others.append(Block(factor.codes, factor.n_levels, _scaled(factor.columns[:, kept], weights)))
+            others.append(Block(factor.codes, factor.n_levels, _scaled(factor.columns[:, kept], root)))
     factor = fit.factors[tested.factor]
-    return others, Block(factor.codes, factor.n_levels, _scaled(factor.columns[:, tested.effects], weights))
+    return others, Block(factor.codes, factor.n_levels, _scaled(factor.columns[:, tested.effects], root))
 
 
-def _scaled(columns: FloatArray, weights: FloatArray | None) -> FloatArray:
+def _scaled(columns: FloatArray, root: FloatArray) -> FloatArray:
     """Columns times the square roots of the weights, each in units of its own size."""
-    weighted = columns if weights is None else columns * np.sqrt(weights)[:, None]
+    weighted = columns * root[:, None]
     return np.asarray(weighted / np.abs(weighted).max(axis=0))
 
 

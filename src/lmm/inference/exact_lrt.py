@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, at_least, random_generator
 from lmm.errors import ArgumentError, ModelError
+from lmm.fixed import least_squares
+from lmm.inference.distributions import simulated_p
 from lmm.inference.reduced import fit_quietly, gain, without_fixed, without_random
 from lmm.inference.result import TestResult
 from lmm.inference.spectrum import Spectrum, simulate_statistics, spectrum
-from lmm.inference.tested import EffectsTested, one_variance, require_mixed
+from lmm.inference.tested import EffectsTested, one_variance
 from lmm.linalg import FloatArray, sum_by
-from lmm.standardize import standardize
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
@@ -30,6 +32,14 @@ class SimulatedTest(TestResult):
     ----------
     draws : ndarray (n_sim,)
         The statistic under the null hypothesis.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+    >>> test = lmm.exact_rlrt(fit, n_sim=1000, rng=1)
+    >>> test.draws.shape
+    (1000,)
     """
 
     draws: FloatArray = field(default_factory=lambda: np.zeros(0), compare=False)
@@ -37,7 +47,7 @@ class SimulatedTest(TestResult):
     @property
     def p_error(self) -> float:
         """Standard error of the p-value from the finite number of draws."""
-        return float(np.sqrt(self.p_value * (1.0 - self.p_value) / len(self.draws)))
+        return simulated_p(self.statistic, self.draws)[1]
 
 
 def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, rng: Seed = None) -> SimulatedTest:
@@ -91,9 +101,9 @@ def exact_rlrt(fit: FittedModel, group: str | None = None, n_sim: int = 10_000, 
     RLR = 0.54895, null distribution finite-sample, 10000 draws, p-value 0.2...
     Standard error of the p-value from the draws: 0.004.
     """
-    require_mixed(fit, "exact_rlrt")
+    fit = mixed_model(fit, "exact_rlrt")
     tested = one_variance(fit, group)
-    count, generator = _draws(n_sim), random_generator(rng)
+    count, generator = at_least(1, "n_sim", n_sim, of="draws"), random_generator(rng)
     full = fit if fit.reml else fit_quietly(fit, fit.design, reml=True)
     null = fit_quietly(fit, without_random(fit, tested), reml=True)
     notes = [] if fit.reml else ["The model was fitted by ML; both models were fitted by REML for the test."]
@@ -156,7 +166,7 @@ def exact_lrt(
     >>> lmm.exact_lrt(fit, rng=1).statistic
     5.4028
     """
-    require_mixed(fit, "exact_lrt")
+    fit = mixed_model(fit, "exact_lrt")
     tested = one_variance(fit, group)
     if sum(len(factor.effects) for factor in fit.factors) > 1:
         raise ModelError(
@@ -164,7 +174,7 @@ def exact_lrt(
             "takes the others as known, or lmm.lrt with test='bootstrap'"
         )
     names = _names(drop)
-    count, generator = _draws(n_sim), random_generator(rng)
+    count, generator = at_least(1, "n_sim", n_sim, of="draws"), random_generator(rng)
     full = fit_quietly(fit, fit.design, reml=False) if fit.reml else fit
     reduced = without_fixed(without_random(fit, tested), names)
     null = fit_quietly(fit, reduced, reml=False)
@@ -173,13 +183,6 @@ def exact_lrt(
     eigenvalues = replace(_spectrum(fit, tested, reml=False), n_fixed=fit.design.X.shape[1] - reduced.X.shape[1])
     statistic = gain(null.deviance, full.deviance)
     return _result("", "LR", sentence, statistic, eigenvalues, count, generator, notes)
-
-
-def _draws(n_sim: object) -> int:
-    count = whole_number(n_sim)
-    if count is None or count < 1:
-        raise ArgumentError(f"n_sim must be a positive whole number of draws, for example 10000; got {n_sim!r}")
-    return count
 
 
 def _names(drop: object) -> tuple[str, ...]:
@@ -192,10 +195,8 @@ def _names(drop: object) -> tuple[str, ...]:
 def _spectrum(fit: FittedModel, tested: EffectsTested, *, reml: bool) -> Spectrum:
     """Spectrum of the tested effect, alone with the fixed effects of the model."""
     design, factor = fit.design, fit.factors[tested.factor]
-    z = factor.columns[:, tested.effects][:, 0]
-    if design.weights is not None:
-        z = z * np.sqrt(design.weights)
-    _, Q, _, _ = standardize([], design.X, design.R, design.y, design.weights)
+    z = design.root_weights * factor.columns[:, tested.effects][:, 0]
+    Q, _, _ = least_squares(design)
     lengths = sum_by(factor.codes, z * z, factor.n_levels)
     W = np.column_stack([np.zeros((factor.n_levels, 0)), *(sum_by(factor.codes, z * q, factor.n_levels) for q in Q.T)])
     return spectrum(lengths, W, fit.nobs, reml=reml, sigma_known=fit.known_sigma is not None)
@@ -213,8 +214,7 @@ def _result(
 ) -> SimulatedTest:
     """Draw the null distribution and compare."""
     draws = simulate_statistics(eigenvalues, n_sim, rng)
-    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + n_sim)
-    error = float(np.sqrt(p_value * (1.0 - p_value) / n_sim))
+    p_value, error = simulated_p(statistic, draws)
     return SimulatedTest(
         f"Exact {kind} likelihood-ratio test".replace("  ", " "),
         null,

@@ -7,7 +7,6 @@ Line[1] = 10"``. Without an equals sign the right-hand side is 0.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import as_numbers
 from lmm.errors import ArgumentError
+from lmm.frames import near_matches
 from lmm.linalg import BoolArray, FloatArray
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -33,7 +33,7 @@ class Hypothesis:
     Attributes
     ----------
     L : ndarray (r, p)
-        One contrast a row, over all coefficients, dropped ones included.
+        One contrast per row, over all coefficients, dropped ones included.
     rhs : ndarray (r,)
     names : tuple of str
         Names of the p coefficients.
@@ -111,7 +111,7 @@ def _from_array(weights: ArrayLike, kept: BoolArray, aliasing: FloatArray) -> Fl
     """Contrasts from an array over all coefficients, or over those that were estimated."""
     p = len(kept)
     L = as_numbers(weights)
-    shapes = f"({p},) or (r, {p}), one column a coefficient"
+    shapes = f"({p},) or (r, {p}), one column per coefficient"
     if L is None or L.ndim not in {1, 2} or not np.isfinite(L).all() or L.size == 0:
         raise ArgumentError(f"L must be text, weights by name, or finite numbers in an array {shapes}; got {weights!r}")
     L = np.atleast_2d(L)
@@ -253,7 +253,7 @@ class _Reader:
 
 
 def _unknown(name: str, names: Sequence[str]) -> ArgumentError:
-    near = difflib.get_close_matches(name, names, n=1)
+    near = near_matches(name, names)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ArgumentError(f"the model has no coefficient {name!r}.{hint} Its coefficients: {', '.join(names)}")
 

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import Seed, one_of, random_generator, whole_number
+from lmm.arguments import Seed, at_least, one_of, random_generator
 from lmm.display import Report, Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.boundary import null_distribution
+from lmm.inference.distributions import simulated_p
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import Embedding, check_comparable, embed, same_fixed_part
 from lmm.inference.reduced import fit_quietly, gain
 from lmm.linalg import FloatArray
+from lmm.models import linear_model
 from lmm.workers import Workers, checked_workers
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class LRTResult(Report):
     """
     Likelihood-ratio tests of a chain of nested models.
@@ -64,7 +66,7 @@ class LRTResult(Report):
     Attributes
     ----------
     table : DataFrame
-        One row a model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
+        One row per model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
         and for its comparison with the row before statistic, df, null_distribution (text) and p_value.
     method : str
         ``"REML"`` or ``"maximum likelihood"``: how all models of the table were fitted.
@@ -262,8 +264,7 @@ def _bootstrap(
     from lmm.inference.null_distribution import bootstrap_lrt_statistics  # noqa: PLC0415 - most tests need no refits
 
     draws: FloatArray = bootstrap_lrt_statistics(small, big, n_boot, rng, workers)
-    p_value = (1.0 + float((draws >= statistic).sum())) / (1.0 + len(draws))
-    error = float(np.sqrt(p_value * (1.0 - p_value) / len(draws)))
+    p_value, error = simulated_p(statistic, draws)
     note = f"Bootstrap p-value of {big.formula!r}: standard error {error:.1g} from {len(draws)} draws."
     return Comparison(statistic, df, f"bootstrap, {len(draws)} draws", p_value, (*notes, note))
 
@@ -305,22 +306,17 @@ def _blank_first(cells: list[str]) -> list[str]:
 
 
 def _check(fits: Sequence[object], test: object, n_boot: object, workers: object) -> None:
-    from lmm.model import FittedModel  # noqa: PLC0415 - imported where it is looked at, not for annotations only
-
     if len(fits) == 1 and isinstance(fits[0], (list, tuple)):
         raise ArgumentError("lrt takes the fitted models one by one; unpack the list: lmm.lrt(*fits)")
     if len(fits) < 2:  # noqa: PLR2004 - a pair
         raise ArgumentError(f"lrt compares two or more fitted models; got {len(fits)}")
     for fit in fits:
-        if not isinstance(fit, (FittedModel, FixedModel)):
-            raise ArgumentError(f"lrt takes models fitted by lmm.fit; got a {type(fit).__name__}")
+        linear_model(fit, "lrt")
     check_test(test, n_boot, workers)
 
 
 def check_test(test: object, n_boot: object, workers: object) -> None:
     """Refuse an unknown null distribution, and numbers of draws or processes that are none."""
     one_of("test", test, TESTS)
-    count = whole_number(n_boot)
-    if count is None or count < 1:
-        raise ArgumentError(f"n_boot must be a whole number of draws, 1 or more; got {n_boot!r}")
+    at_least(1, "n_boot", n_boot, of="draws")
     checked_workers(workers)

@@ -21,7 +21,6 @@ from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.linalg import FloatArray
-from lmm.tail import Incidence
 
 if TYPE_CHECKING:
     from lmm.design import Design
@@ -74,7 +73,7 @@ def check_comparable(fits: Sequence[FittedModel | FixedModel]) -> None:
             raise ArgumentError(
                 f"the models {pair} {_different_responses(one, two)}: their likelihoods cannot be compared"
             )
-        if not np.array_equal(_weights(first), _weights(other)):
+        if not np.array_equal(one.root_weights, two.root_weights):
             raise ArgumentError(f"the models {pair} have different weights: their likelihoods cannot be compared")
 
 
@@ -147,7 +146,7 @@ def embed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> Emb
 
 def _check_fixed(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> None:
     """Refuse fixed effects, or a difference of offsets, outside the column space of the larger model."""
-    root = np.sqrt(_weights(big))
+    root = big.design.root_weights
     Q = np.linalg.qr(root[:, None] * big.design.X)[0]
     # Each column is looked at for what it adds to those before it: nearly all of a date is in the intercept.
     own = np.linalg.qr(root[:, None] * small.design.X)[0]
@@ -166,11 +165,6 @@ def _not_nested(small: FittedModel | FixedModel, big: FittedModel | FixedModel, 
     )
 
 
-def _weights(model: FittedModel | FixedModel) -> FloatArray:
-    """Precision weights, shape (n,), ones where there are none."""
-    return np.ones(model.nobs) if model.design.weights is None else model.design.weights
-
-
 def _offset(model: FittedModel | FixedModel) -> FloatArray:
     """Offset, shape (n,), zeros where there is none."""
     return np.zeros(model.nobs) if model.design.offset is None else model.design.offset
@@ -180,7 +174,7 @@ def _blocks(model: FittedModel | FixedModel) -> list[Block]:
     """Standardised columns of each grouping factor, rows multiplied by the square roots of the weights."""
     if isinstance(model, FixedModel):
         return []
-    root = np.sqrt(_weights(model))
+    root = model.design.root_weights
     return [
         Block(factor.codes, factor.n_levels, (factor.columns * root[:, None]) @ A)
         for factor, A in zip(model.factors, model.basis.bases, strict=True)
@@ -204,10 +198,7 @@ def _directions(model: FittedModel | FixedModel, offset: int) -> list[tuple[int,
 def _inner_products(blocks: list[Block], directions: list[tuple[int, FloatArray]], n: int) -> FloatArray:
     """Traces of products of the Z E Z', and of I last, shape (m + 1, m + 1)."""
     cross = cross_products(blocks, np.zeros((n, 0)), np.zeros(n))
-    levels = np.arange(cross.sizes[0][1])
-    meetings = {(0, 0): Incidence(levels, levels, cross.A_11)}
-    meetings |= {(0, t + 1): incidence for t, incidence in enumerate(cross.with_first)}
-    meetings |= {(s + 1, t + 1): incidence for (s, t), incidence in cross.within.items()}
+    meetings = cross.meetings
     place = {t: i for i, t in enumerate(cross.order)}
     m = len(directions)
     gram = np.empty((m + 1, m + 1))
@@ -274,7 +265,7 @@ def _image(
     covariances: Sequence[FloatArray],
 ) -> tuple[FloatArray, ...]:
     """Relative covariance matrices of the larger model for some of the smaller's."""
-    values = [covariances[parameter.factor][parameter.effects] for parameter in _parameters(small)]  # type: ignore[index]
+    values = [parameter.value(covariances, np.nan) for parameter in _parameters(small)]  # none is the residual variance
     amounts = coefficients @ np.append(values, 1.0)
     images = [np.zeros((factor.covariance.size,) * 2) for factor in big.factors]
     for (t, E), amount in zip(_directions(big, 0), amounts[:-1] / amounts[-1], strict=True):

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, at_least, random_generator
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.resampling import Parametric
@@ -129,9 +129,7 @@ def bootstrap_lrt_statistics(
     >>> round(float(simulated.mean()), 1)
     1.0
     """
-    count = whole_number(n)
-    if count is None or count < 1:
-        raise ArgumentError(f"n must be the number of simulated responses, a whole number, 1 or more; got {n!r}")
+    count = at_least(1, "n", n, of="simulated responses")
     if small.nobs != big.nobs:
         raise ArgumentError(
             f"both models must be fitted to the same rows; the small one has {small.nobs} and the big one {big.nobs}"

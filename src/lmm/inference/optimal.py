@@ -12,18 +12,19 @@ from scipy import special
 from lmm.arguments import confidence_level
 from lmm.crossproducts import Block
 from lmm.errors import ArgumentError, ModelError
+from lmm.fixed import least_squares
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.ratio import RatioLikelihood
 from lmm.inference.result import TestResult
 from lmm.inference.strata import Stratum, strata
-from lmm.inference.tested import EffectsTested, one_variance, require_mixed
-from lmm.standardize import standardize
+from lmm.inference.tested import EffectsTested, one_variance
+from lmm.models import mixed_model
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 # What a variance is compared with where no other random effect is in the way.
-RESIDUAL = "the residual variance"
+RESIDUAL_VARIANCE = "the residual variance"
 # Difference of two multipliers, relative, that is rounding error.
 SAME = 1e-6
 
@@ -42,6 +43,14 @@ class RatioTest(TestResult):
     level : float
     denominator : str
         What the variance is divided by: the residual variance, or a sum of variances.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
+    >>> test = lmm.optimal_test(fit)
+    >>> round(test.estimate, 4), round(test.lower, 4), round(test.upper, 4)
+    (0.7197, 0.0915, 5.5736)
     """
 
     estimate: float = np.nan
@@ -122,7 +131,7 @@ def optimal_test(
     Mean squares with expectations sigma^2 + 2 var(batch:cask) + 6 var(batch) and sigma^2 + 2 var(batch:cask).
     Ratio to sigma^2 + 2 var(batch:cask): 0.094459, 95 % interval 0 to 0.79086
     """
-    require_mixed(fit, "optimal_test")
+    fit = mixed_model(fit, "optimal_test")
     tested = one_variance(fit, group)
     value = _ratio(ratio)
     confidence_level(level)
@@ -153,7 +162,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
     lower, upper = likelihood.limits(level)
     return RatioTest(
         f"Likelihood-ratio test of a variance ratio ({'REML' if fit.reml else 'maximum likelihood'})",
-        _null(tested, ratio, RESIDUAL),
+        _null(tested, ratio, RESIDUAL_VARIANCE),
         statistic,
         (1.0,),
         distribution.sf(statistic),
@@ -164,7 +173,7 @@ def _likelihood_ratio(fit: FittedModel, tested: EffectsTested, ratio: float, lev
         lower,
         upper,
         level,
-        RESIDUAL,
+        RESIDUAL_VARIANCE,
     )
 
 
@@ -193,7 +202,7 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
     tail = float(special.fdtrc(d_1, d_2, statistic))
     tails = (1.0 - level) / 2.0
     upper_f, lower_f = special.fdtri(d_1, d_2, 1.0 - tails), special.fdtri(d_1, d_2, tails)
-    denominator = expectation if below.multipliers.any() else RESIDUAL
+    denominator = expectation if below.multipliers.any() else RESIDUAL_VARIANCE
     return RatioTest(
         name,
         _null(tested, ratio, denominator),
@@ -214,7 +223,7 @@ def _f_test(fit: FittedModel, tested: EffectsTested, ratio: float, level: float)
 def _strata(fit: FittedModel, tested: EffectsTested) -> tuple[list[str], list[Stratum] | None, int]:
     """Names of the random effects, the strata of the model, and the number of the tested effect."""
     design = fit.design
-    root = np.ones(fit.nobs) if design.weights is None else np.sqrt(design.weights)
+    root = design.root_weights
     labels: list[str] = []
     blocks: list[Block] = []
     g = 0
@@ -222,15 +231,14 @@ def _strata(fit: FittedModel, tested: EffectsTested) -> tuple[list[str], list[St
         if any(len(effects) > 1 for effects in factor.term_effects):
             raise ModelError(
                 f"the random effects of {factor.group!r} are correlated, so the model has no analysis of variance with "
-                "one variance an effect: use method='lrt' on a model with independent effects (||), or lmm.lrt"
+                "one variance per effect: use method='lrt' on a model with independent effects (||), or lmm.lrt"
             )
         for a, name in enumerate(factor.effects):
             if t == tested.factor and tested.effects[a]:
                 g = len(blocks)
             labels.append(factor.group if len(factor.effects) == 1 else f"{name} by {factor.group}")
             blocks.append(Block(factor.codes, factor.n_levels, (root * factor.columns[:, a])[:, None]))
-    y = design.y if design.offset is None else design.y - design.offset
-    _, Q, residual, _ = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    Q, residual, _ = least_squares(design)
     return labels, strata(blocks, Q, residual), g
 
 

@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csgraph
 
 from lmm.crossproducts import Block
-from lmm.linalg import FloatArray, IntArray, cholesky_levels, solve_lower_levels, sum_by
+from lmm.linalg import FloatArray, IntArray, cholesky_levels, solve_lower_levels
 from lmm.memory import require_memory
 
 # Share of its squared length below which what is left of a column counts as zero.
@@ -49,7 +49,7 @@ def residual_space(blocks: Sequence[Block], Q: FloatArray, y: FloatArray) -> tup
         explained = Z_1.T @ B
         gram = gram - explained.T @ explained
         if others:
-            Z = sparse.csc_array(sparse.hstack([indicators(block) for block in others]))
+            Z = sparse.csc_array(sparse.hstack([block.matrix for block in others]))
             C = sparse.csc_array(Z_1.T @ Z)
             lengths = np.asarray(Z.multiply(Z).sum(axis=0)).ravel()
             left = _eliminate(sparse.csr_array(Z.T @ Z - C.T @ C), Z.T @ B - C.T @ explained, lengths)
@@ -61,27 +61,14 @@ def residual_space(blocks: Sequence[Block], Q: FloatArray, y: FloatArray) -> tup
     return float(gram[p, p] - half[:, p] @ half[:, p]), rank + len(half)
 
 
-def indicators(block: Block) -> sparse.csr_array:
-    """Random-effects columns as a sparse matrix (n, J k): column ``j k + a`` is effect a of level j."""
-    n, k = block.columns.shape
-    columns = block.codes[:, None] * k + np.arange(k)
-    return sparse.csr_array(
-        (block.columns.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, block.n_levels * k)
-    )
-
-
 def _orthonormal_levels(block: Block) -> tuple[sparse.csr_array, int]:
     """Columns of a block made orthonormal within its levels (zero where they depend on others), and their rank."""
     k = block.n_effects
-    cross = np.empty((k, k, block.n_levels))
-    for a in range(k):
-        for b in range(a, k):
-            cross[a, b] = cross[b, a] = sum_by(block.codes, block.columns[:, a] * block.columns[:, b], block.n_levels)
-    lower = cholesky_levels(cross, tolerance=DEPENDENT)
+    lower = cholesky_levels(block.within_levels(), tolerance=DEPENDENT)
     pivots = lower[np.arange(k), np.arange(k)]
     lower[np.arange(k), np.arange(k)] = np.where(pivots > 0.0, pivots, np.inf)
     rows = solve_lower_levels(lower[:, :, block.codes], block.columns.T[None])[0].T
-    return indicators(Block(block.codes, block.n_levels, rows)), int((pivots > 0.0).sum())
+    return Block(block.codes, block.n_levels, rows).matrix, int((pivots > 0.0).sum())
 
 
 def _eliminate(S: sparse.csr_array, right: FloatArray, lengths: FloatArray) -> Iterator[FloatArray]:

@@ -64,8 +64,7 @@ def without_random(model: FittedModel, tested: EffectsTested) -> Design:
 def without_fixed(design: Design, names: tuple[str, ...]) -> Design:
     """The design without some fixed terms; see `remaining_columns` for what is left."""
     X = design.X @ remaining_columns(design, names)
-    weighted = X if design.weights is None else np.sqrt(design.weights)[:, None] * X
-    R, kept = triangular_factor(weighted)
+    R, kept = triangular_factor(design.root_weights[:, None] * X)
     columns = tuple(f"column {j + 1}" for j in np.flatnonzero(kept))
     return replace(
         design,

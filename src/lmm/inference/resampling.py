@@ -51,13 +51,12 @@ class Parametric:
     def __init__(self, model: FittedModel) -> None:
         self.mean = _mean(model)
         self.root = sparse.csr_array(model.sigma * (model.Z @ model.Lambda))
-        weights = model.design.weights
-        self.sd: FloatArray | float = model.sigma if weights is None else model.sigma / np.sqrt(weights)
+        self.sd = model.sigma / model.design.root_weights
 
     def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
         """Draw responses, shape (n, size), one a column."""
         n, q = self.root.shape
-        # One row a response: what a response gets does not depend on how many follow it.
+        # One row per response: what a response gets does not depend on how many follow it.
         normal = rng.standard_normal((size, q + n))
         Y: FloatArray = self.root @ normal[:, :q].T + (self.mean + self.sd * normal[:, q:]).T
         return Y
@@ -82,8 +81,7 @@ class Residual:
             (factor.codes, factor.columns, _inflated(b, model.sigma * T))
             for factor, b, T in zip(model.factors, model.modes, model.estimates.T, strict=True)
         ]
-        weights = model.design.weights
-        self.root: FloatArray | float = 1.0 if weights is None else np.sqrt(weights)
+        self.root = model.design.root_weights
         residuals: FloatArray = np.asarray(model.resid) * self.root
         self.residuals = _inflated(residuals[:, None], np.array([[model.sigma]]))[:, 0]
 
@@ -126,9 +124,7 @@ class Wild:
         self.codes = top_groups(model, "the wild bootstrap")
         self.n_groups = int(self.codes.max()) + 1
         self.mean = _mean(model)
-        weights = model.design.weights
-        root = 1.0 if weights is None else np.sqrt(weights)[:, None]
-        Q = root * model.design.X @ model.basis.R_inverse
+        Q = model.design.root_weights[:, None] * model.design.X @ model.basis.R_inverse
         leverage = np.minimum((Q**2).sum(axis=1), 1.0 - 1e-8)
         self.residuals = (model.design.y - self.mean) / np.sqrt(1.0 - leverage)
 

@@ -20,7 +20,6 @@ import numpy as np
 from scipy import sparse
 
 from lmm.crossproducts import Block
-from lmm.inference.projections import indicators
 from lmm.linalg import FloatArray
 from lmm.memory import require_memory
 
@@ -73,7 +72,7 @@ def strata(blocks: Sequence[Block], Q: FloatArray, y: FloatArray) -> list[Stratu
     """
     q = sum(block.n_levels for block in blocks)
     require_memory(32.0 * q**2, f"The strata of {q} random effects", "Use lmm.exact_f_test or lmm.lrt.")
-    Z = sparse.csc_array(sparse.hstack([indicators(block) for block in blocks]))
+    Z = sparse.csc_array(sparse.hstack([block.matrix for block in blocks]))
     W = Z.T @ Q
     G = (Z.T @ Z).toarray() - W @ W.T
     of_block = np.repeat(np.arange(len(blocks)), [block.n_levels for block in blocks])

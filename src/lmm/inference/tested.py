@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.errors import ArgumentError, ModelError
-from lmm.fixed import FixedModel
 from lmm.linalg import BoolArray
 from lmm.prediction.selection import chosen_effects
 from lmm.syntax import match_name
@@ -48,36 +47,6 @@ class EffectsTested:
         if len(self.names) == 1:
             return f"The variance of {self.label} is zero."
         return f"The variances of {', '.join(self.names)} by {self.group} are zero."
-
-
-def require_mixed(fit: object, caller: str) -> None:
-    """
-    Refuse what is no mixed model.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    from lmm.model import FittedModel  # noqa: PLC0415 - for the look at its type; annotations need no import
-
-    if not isinstance(fit, FittedModel):
-        raise ArgumentError(
-            f"{caller} takes a model with random effects, fitted by lmm.fit; got a {type(fit).__name__}"
-        )
-
-
-def require_model(fit: object, caller: str) -> None:
-    """
-    Refuse what is no fitted model, with random effects or without.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    from lmm.model import FittedModel  # noqa: PLC0415 - as above
-
-    if not isinstance(fit, (FittedModel, FixedModel)):
-        raise ArgumentError(f"{caller} takes a fitted model, as lmm.fit gives it; got a {type(fit).__name__}")
 
 
 def tested_effects(model: FittedModel, group: str | None) -> EffectsTested:

@@ -1,5 +1,5 @@
 """
-Variance components with asymptotic standard errors and Wald limits.
+Variance components as tables: the estimates, and with asymptotic standard errors and Wald limits.
 
 Limits of a standard deviation are symmetric on the scale of its logarithm, those of a correlation on the scale of its
 inverse hyperbolic tangent (Fisher's z), where they cannot leave the parameter space; standard errors come from those of
@@ -21,13 +21,23 @@ import pandas as pd
 from lmm.arguments import confidence_level, one_of
 from lmm.errors import ModelError
 from lmm.inference.information import KINDS, VarianceInformation
-from lmm.inference.parameters import VarianceParameter
+from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.linalg import FloatArray
 
 if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 ON_BOUNDARY = "on the boundary: no Wald interval; use the profile or the bootstrap"
+
+
+def variance_components(model: FittedModel) -> pd.DataFrame:
+    """Variances and covariances; see `FittedModel.variance_components`."""
+    covariances, rows = model.estimates.covariances, []
+    for parameter in variance_parameters(model.factors):
+        names = (*parameter.labels, np.nan, np.nan)[:3]
+        values = (parameter.value(covariances, model.sigma), parameter.sdcor(covariances, model.sigma))
+        rows.append((*names, *values))
+    return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
 
 
 def variance_components_table(model: FittedModel, level: float, kind: str) -> pd.DataFrame:

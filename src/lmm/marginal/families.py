@@ -54,7 +54,7 @@ def read_family(contrasts: Contrasts, levels: pd.DataFrame) -> Family:
     contrasts : {"pairwise", "trt.vs.ctrl", "consecutive", "poly"}, array_like (k,) or (r, k), or mapping
         The name of a family, weights, or weights by name, an array (k,) or a mapping of levels to numbers.
     levels : DataFrame
-        Values of the variables of the k means, one row a mean.
+        Values of the variables of the k means, one row per mean.
 
     Raises
     ------

@@ -15,13 +15,13 @@ from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.contrasts import contrast_table, estimable
 from lmm.inference.ddf import Approximation, approximation
-from lmm.inference.tested import require_model
 from lmm.linalg import FloatArray
 from lmm.marginal.adjustments import ADJUSTMENTS, adjusted_p, critical_value
 from lmm.marginal.families import Contrasts, Family, read_family
 from lmm.marginal.grid import Grid, grid_columns, grid_slopes, known_variables, reference_grid
 from lmm.marginal.notes import adjustment_notes, cells_note, grid_notes
 from lmm.marginal.result import MarginalMeans
+from lmm.models import linear_model
 from lmm.variables import Factor
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def emmeans(
     Degrees of freedom: kenward-roger. Confidence level: 0.95.
     Contrasts: p-values and limits adjusted by Tukey's method for a family of 3 means.
     """
-    require_model(fit, "emmeans")
+    linear_model(fit, "emmeans")
     design = fit.design
     means_of, within = _variables(design, specs, by)
     grid = reference_grid(design, means_of, within, at)
@@ -178,7 +178,7 @@ def emtrends(
     At: age = 11.
     Degrees of freedom: kenward-roger. Confidence level: 0.95.
     """
-    require_model(fit, "emtrends")
+    linear_model(fit, "emtrends")
     design = fit.design
     slopes_of, within = _variables(design, specs, by)
     (var,) = known_variables(design, [var], "var")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from lmm.display import DIGITS, Table, format_column, format_p
+from lmm.display import DIGITS, Report, Table, format_column, format_p
 from lmm.inference.contrasts import estimable, f_test
 from lmm.inference.ddf import approximation
 from lmm.linalg import FloatArray, triangular_factor
@@ -25,7 +24,7 @@ ON_SCALE = ("estimate", "std_error", "lower", "upper")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class MarginalMeans:
+class MarginalMeans(Report):
     """
     Marginal means or slopes, and contrasts of them where they were asked for.
 
@@ -52,6 +51,14 @@ class MarginalMeans:
         The covariate, where these are slopes.
     ddf : str
         Method of the degrees of freedom.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> fit = lmm.fit("score ~ Machine + (Machine | Worker)", lmm.datasets.load("machines"))
+    >>> means = lmm.emmeans(fit, "Machine")
+    >>> means["estimate"].round(2).tolist()
+    [52.36, 60.32, 66.27]
     """
 
     table: pd.DataFrame
@@ -63,6 +70,8 @@ class MarginalMeans:
     offset: FloatArray
     var: str | None
     ddf: str
+
+    _before_note = "\n\n"
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -81,16 +90,6 @@ class MarginalMeans:
 
     def __len__(self) -> int:
         return len(self.table)
-
-    def __str__(self) -> str:
-        return "\n\n".join([*(table.text() for table in self._tables()), "\n".join(self.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        notes = "<br>".join(html.escape(note) for note in self.notes)
-        return "".join(table.html() for table in self._tables()) + f"<p>{notes}</p>"
 
     def joint_test(self) -> pd.DataFrame:
         """
@@ -117,7 +116,20 @@ class MarginalMeans:
         return labels.join(pd.DataFrame(tests, columns=["num_df", "den_df", "statistic", "p_value"]))
 
     def groups(self) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-        """Levels of ``by`` and the rows of the table that belong to them; one group of all rows without it."""
+        """
+        Levels of ``by`` and the rows of the table that belong to them; one group of all rows without it.
+
+        Returns
+        -------
+        list of (tuple, DataFrame)
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("score ~ Machine + (1 | Worker)", lmm.datasets.load("machines"))
+        >>> [(levels, len(rows)) for levels, rows in lmm.emmeans(fit, "Machine").groups()]
+        [((), 3)]
+        """
         if not self.by:
             return [((), self.table)]
         return [(levels, rows) for levels, rows in self.table.groupby(list(self.by), sort=False)]
@@ -148,6 +160,13 @@ class MarginalMeans:
         Returns
         -------
         Axes
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("score ~ Machine + (Machine | Worker)", lmm.datasets.load("machines"))
+        >>> lmm.emmeans(fit, "Machine").plot().get_xlabel()
+        'Machine'
         """
         from lmm.plots.marginal import plot_means  # noqa: PLC0415 - few results are drawn
 
@@ -158,6 +177,9 @@ class MarginalMeans:
         if self.contrasts is not None:
             tables.append(_shown("Contrasts", self.contrasts, 1 + len(self.by)))
         return tables
+
+    def _notes(self) -> list[str]:
+        return ["\n".join(self.notes)]
 
 
 def _shown(title: str, table: pd.DataFrame, n_labels: int) -> Table:

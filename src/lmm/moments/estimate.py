@@ -39,7 +39,7 @@ def anova_estimates(
         As for `lmm.fit`. Effects of one term must be independent: ``(1 | g)``, ``(x || g)``. A fitted model stands for
         its formula with its data, weights, offset and contrasts.
     data : DataFrame
-        One row an observation; left out with a fitted model.
+        One row per observation; left out with a fitted model.
     method : {"henderson3", "balanced", "minque0"}
         ``"henderson3"``: sums of squares of the random effects in the order of the formula, each adjusted for the
         fixed effects and for those before it, set equal to their expectations; any layout. ``"balanced"``: the same

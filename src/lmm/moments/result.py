@@ -19,7 +19,7 @@ TITLES = {
 WHOLE = 1e-8
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class MomentEstimates(Report):
     """
     Variance components that solve moment equations, made by `lmm.anova_estimates`.

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from lmm.crossproducts import Block
 from lmm.design import Design
 from lmm.errors import ModelError
 from lmm.factors import GroupingFactor, grouping_factors
+from lmm.fixed import least_squares
 from lmm.inference.parameters import RESIDUAL, variance_parameters
 from lmm.linalg import RANK_TOLERANCE, FloatArray, IntArray, sum_by
-from lmm.standardize import standardize
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,14 @@ class SourceProducts:
 def source_products(design: Design, sources: tuple[Source, ...]) -> SourceProducts:
     """Form the cross-products of a design, in one pass over the rows."""
     factors = grouping_factors(design.terms)
-    y = design.y if design.offset is None else design.y - design.offset
-    _, Q, residual, basis = standardize([], design.X, design.R, y, design.weights, name=design.response_name)
+    Q, residual, basis = least_squares(design)
+    root = design.root_weights
     blocks, random, spanning = [sparse.csr_array(Q)], [], []
     width = Q.shape[1]
     earlier: dict[int, list[FloatArray]] = {}
     for source in sources:
         factor = factors[source.factor]
-        z = factor.columns[:, source.effect]
-        z = z if design.weights is None else np.sqrt(design.weights) * z
+        z = root * factor.columns[:, source.effect]
         before = earlier.setdefault(source.factor, [])
         left = _left_within_levels(factor, z, before)
         random.append(np.arange(width, width + factor.n_levels))
@@ -137,7 +137,7 @@ def source_products(design: Design, sources: tuple[Source, ...]) -> SourceProduc
         random=tuple(random),
         spanning=tuple(spanning),
         response=width,
-        n=len(y),
+        n=len(residual),
         fixed_part=design.R @ basis.beta_0,
     )
 
@@ -158,8 +158,7 @@ def _left_within_levels(factor: GroupingFactor, z: FloatArray, before: list[Floa
 
 def _spread(factor: GroupingFactor, z: FloatArray) -> sparse.csr_array:
     """One column over the levels of its factor, shape (n, J): one entry in each row."""
-    n = len(z)
-    return sparse.csr_array((z, factor.codes, np.arange(n + 1)), shape=(n, factor.n_levels))
+    return Block(factor.codes, factor.n_levels, z[:, None]).matrix
 
 
 def parameter_names(sources: tuple[Source, ...]) -> list[str]:

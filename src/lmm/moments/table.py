@@ -9,6 +9,7 @@ from scipy.special import fdtrc
 
 from lmm.design import Design
 from lmm.errors import ModelError
+from lmm.inference.parameters import RESIDUAL
 from lmm.linalg import FloatArray, IntArray
 from lmm.moments.henderson import Reductions
 from lmm.moments.sources import Source, SourceProducts
@@ -59,7 +60,7 @@ def anova_rows(design: Design, products: SourceProducts, sources: tuple[Source, 
         names=(
             *(f"{name} (fixed)" if name in random else name for name in names),
             *(source.name for source in sources),
-            "Residual",
+            RESIDUAL,
         ),
         n_fixed=len(names),
         ss=np.concatenate([ss, found.ss]),

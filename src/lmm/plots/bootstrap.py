@@ -8,7 +8,7 @@ import numpy as np
 
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # Share of replicates with exactly the same value that is shown as a point mass.
 POINT_MASS = 0.01
-# Points of a density curve, and panels in a row.
-N_POINTS, PER_ROW = 200, 3
+# Points of a density curve.
+N_POINTS = 200
 
 
 def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | None) -> Axes | list[Axes]:
@@ -36,21 +36,12 @@ def plot_bootstrap(result: BootstrapResult, parameter: str | None, ax: Axes | No
         raise ArgumentError(
             f"one pair of axes holds one parameter; say which, of {', '.join(map(repr, names))}, or leave ax out"
         )
-    n_columns = min(PER_ROW, len(names))
-    n_rows = -(-len(names) // n_columns)
-    figure, panels = subplots(
-        n_rows, n_columns, figsize=(3.2 * n_columns, 2.4 * n_rows), layout="constrained", squeeze=False
-    )
-    for i, panel in enumerate(panels.ravel()):
-        if i < len(names):
-            _draw(panel, result, i)
-        else:
-            panel.set_axis_off()
-    lines = {
-        label: line for panel in panels.ravel() for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, frameon=False)
-    return list(panels.ravel()[: len(names)])
+    panels: list[Axes] = list(new_panels(len(names), size=(3.2, 2.4)))
+    for i, panel in enumerate(panels):
+        _draw(panel, result, i)
+    lines = {label: line for panel in panels for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    panels[0].figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, frameon=False)
+    return panels
 
 
 def _draw(ax: Axes, result: BootstrapResult, i: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmm.plots.style import GUIDE, PALETTE, subplots
+from lmm.plots.style import GUIDE, PALETTE, new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +27,7 @@ def plot_cloning(result: DataCloning, kind: str, axes: Any = None) -> Any:  # no
     kind : {"trace", "density", "clones"}
     axes : array of Axes (d,), optional
     """
-    d = len(result.parameters)
-    if axes is None:
-        _, axes = subplots(d, 1, figsize=(6.0, 1.0 + 1.8 * d), layout="constrained", squeeze=False)
-    panels = np.ravel(axes)
+    panels = new_panels(len(result.parameters), per_row=1, size=(6.0, 2.0)) if axes is None else np.ravel(axes)
     draw_panel = {"trace": _trace, "density": _density, "clones": _clones}[kind]
     for i, (name, panel) in enumerate(zip(result.parameters, panels, strict=True)):
         draw_panel(result, i, panel)

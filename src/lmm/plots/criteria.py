@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model
 from lmm.errors import ArgumentError
+from lmm.models import mixed_model
 from lmm.plots.style import BLUE, VERMILION, axes_or_new
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def information_criteria(*models: FittedModel, names: Sequence[str] | None = Non
     >>> [line.get_label() for line in ax.get_lines()]
     ['AIC', 'BIC']
     """
-    fits = [fitted_model(model) for model in models]
+    fits = [mixed_model(model, "information_criteria") for model in models]
     _check(fits)
     shown = [str(i + 1) for i in range(len(fits))] if names is None else [str(name) for name in names]
     if len(shown) != len(fits):

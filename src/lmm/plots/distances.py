@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model, whole_number
+from lmm.arguments import at_least
 from lmm.diagnostics.influence import InfluenceResult
 from lmm.display import label_text
-from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray, IntArray
+from lmm.models import mixed_model
 from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects or an `InfluenceResult`, and for a number of labels that is
+        none.
+
     Examples
     --------
     >>> import lmm
@@ -51,10 +57,8 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     >>> ax.get_xlabel()
     'Subject'
     """
-    count = whole_number(n_labels)
-    if count is None or count < 0:
-        raise ArgumentError(f"n_labels must be a number of units to name, 0 or more; got {n_labels!r}")
-    influence = source if isinstance(source, InfluenceResult) else fitted_model(source).influence()
+    count = at_least(0, "n_labels", n_labels, of="units to name")
+    influence = source if isinstance(source, InfluenceResult) else mixed_model(source, "cooks_distance").influence()
     distance = np.asarray(influence.cooks_distance, dtype=np.float64)
     limit = MULTIPLE * float(np.nanmean(distance))
     beyond = distance > limit

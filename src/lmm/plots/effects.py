@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model
 from lmm.display import label_text
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_effect, chosen_factor
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
 
@@ -51,6 +51,12 @@ def caterpillar(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor or an effect that it does not have, and
+        a level outside (0, 1).
+
     Examples
     --------
     >>> import lmm
@@ -58,7 +64,7 @@ def caterpillar(
     >>> lmm.plots.caterpillar(fit, "Subject", "Days").get_xlabel()
     'Subject: Days'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "caterpillar")
     t = chosen_factor(model, group)
     factor = model.factors[t]
     name = factor.effects[chosen_effect(model, t, effect)]
@@ -103,6 +109,12 @@ def shrinkage(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and a grouping factor or an effect that it does not have;
+        where no group has rows enough for estimates of its own.
+
     Examples
     --------
     >>> import lmm
@@ -111,7 +123,7 @@ def shrinkage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Subject: Intercept', 'Subject: Days')
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "shrinkage")
     t = chosen_factor(model, group)
     factor, b = model.factors[t], model.modes[t]
     chosen = chosen_effect(model, t, effect)
@@ -151,7 +163,7 @@ def estimates_alone(model: FittedModel, t: int) -> FloatArray:
     factor = model.factors[t]
     own = np.einsum("na,na->n", factor.columns, model.modes[t][factor.codes])
     rest = model.resid.to_numpy() + own
-    root = np.ones(model.nobs) if model.design.weights is None else np.sqrt(model.design.weights)
+    root = model.design.root_weights
     columns, rest = root[:, None] * factor.columns, root * rest
     k = columns.shape[1]
     found = np.full((factor.n_levels, k), np.nan)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lmm.arguments import fitted_model, whole_number
+from lmm.arguments import at_least
 from lmm.errors import ArgumentError
 from lmm.frames import as_frame
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, PALETTE, axes_or_new
-from lmm.syntax import columns_in
-from lmm.variables import made_a_factor
+from lmm.syntax import columns_in, made_a_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +60,12 @@ def fitted_lines(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, other data than those of the fit, an x that is not numeric
+        in the formula, and a column ``by`` that they lack.
+
     Examples
     --------
     >>> import lmm
@@ -69,11 +75,9 @@ def fitted_lines(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('num.weeks', 'weight')
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "fitted_lines")
     used = _rows_used(model, data)
-    n = whole_number(n_points)
-    if n is None or n < 2:  # noqa: PLR2004 - a line has two ends
-        raise ArgumentError(f"n_points must be a whole number, 2 or more; got {n_points!r}")
+    n = at_least(2, "n_points", n_points, of="points")  # a line has two ends
     _check_columns(model, used, x, by)
     factor = model.factors[chosen_factor(model, group)]
     kinds = [None] if by is None else list(pd.unique(used[by]))

@@ -19,7 +19,7 @@ from lmm.errors import ArgumentError
 from lmm.inference.profile.curve import Curve
 from lmm.inference.profile.result import ProfileResult, cutoff
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, subplots
+from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 BEYOND, TAIL = 1.15, 3.0
 # Joint confidence levels of the contours.
 CONTOURS = (0.5, 0.8, 0.95)
-# Panels side by side.
-COLUMNS = 3
+# Width and height of a panel.
 INCHES = 2.6
 
 
@@ -53,9 +52,7 @@ def plot_profile(result: ProfileResult, kind: str, ax: Axes | Sequence[Axes] | N
     if kind not in panels:
         raise ArgumentError(f"kind must be 'zeta', 'density' or 'pairs'; got {kind!r}")
     curves = _drawable(result)
-    columns = min(COLUMNS, len(curves))
-    rows = -(-len(curves) // columns)
-    axes = _grid(ax, rows, columns, len(curves))
+    axes = _axes(ax, len(curves))
     for panel, curve in zip(axes, curves, strict=True):
         panels[kind](panel, result, curve)
         panel.set_xlabel(curve.target.name)
@@ -70,15 +67,10 @@ def _drawable(result: ProfileResult) -> list[Curve]:
     return curves
 
 
-def _grid(ax: Axes | Sequence[Axes] | None, rows: int, columns: int, n: int) -> NDArray[Any]:
+def _axes(ax: Axes | Sequence[Axes] | None, n: int, per_row: int = 3) -> NDArray[Any]:
     """Axes to draw on, shape (n,): those given, or those of a new figure."""
     if ax is None:
-        figure, grid = subplots(
-            rows, columns, figsize=(INCHES * columns, INCHES * rows), layout="constrained", squeeze=False
-        )
-        for unused in grid.ravel()[n:]:
-            figure.delaxes(unused)
-        return np.asarray(grid.ravel()[:n])
+        return new_panels(n, per_row=per_row, size=(INCHES, INCHES))
     axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(axes) != n:
         raise ArgumentError(f"this picture needs {n} axes; got {len(axes)}")
@@ -125,7 +117,7 @@ def _pairs(result: ProfileResult, ax: Axes | Sequence[Axes] | None) -> NDArray[A
             'fit has two: use fit.profile(criterion="ml").plot("pairs")'
         )
     n = len(curves)
-    axes = _grid(ax, n, n, n * n).reshape(n, n)
+    axes = _axes(ax, n * n, per_row=n).reshape(n, n)
     z = _radius(CONTOURS[-1])
     paths = [curve.path(z) for curve in curves]
     for i in range(n):

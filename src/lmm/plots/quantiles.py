@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from lmm.arguments import Seed, confidence_level, fitted_model, random_generator, whole_number
+from lmm.arguments import Seed, at_least, confidence_level, random_generator
 from lmm.diagnostics.simulated import Standardized, observed, simulated
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray, IntArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_effect, chosen_factor
-from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, subplots
+from lmm.plots.style import BLUE, GUIDE, VERMILION, axes_or_new, new_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +56,11 @@ def qq_residuals(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and for an argument of the wrong kind.
+
     References
     ----------
     Atkinson, A. C. (1981). Two graphical displays for outlying and influential observations in regression. Biometrika
@@ -67,7 +73,7 @@ def qq_residuals(
     >>> lmm.plots.qq_residuals(fit).get_ylabel()
     'Studentised residual'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "qq_residuals")
     generator, count, level = _check(model, n_sim, level, rng)
     draws = simulated(model, count, generator) if count else None
     ax = axes_or_new(ax)
@@ -86,7 +92,7 @@ def qq_random_effects(
     ax: Axes | None = None,
 ) -> Axes | NDArray[Any]:
     """
-    Normal quantiles of the predicted random effects, one panel an effect, with bands as in `qq_residuals`.
+    Normal quantiles of the predicted random effects, one panel per effect, with bands as in `qq_residuals`.
 
     Each prediction is divided by its own standard deviation under the model, which is less than that of the effect
     itself, and less for levels with few rows: predictions are shrunk. Shrinkage also pulls them towards a normal shape,
@@ -107,6 +113,12 @@ def qq_random_effects(
     -------
     Axes, or ndarray of Axes where there are several effects
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor or an effect that it does not have, and
+        axes for more than one effect.
+
     Examples
     --------
     >>> import lmm
@@ -115,20 +127,20 @@ def qq_random_effects(
     >>> [ax.get_title() for ax in axes]
     ['Subject: Intercept', 'Subject: Days']
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "qq_random_effects")
     generator, count, level = _check(model, n_sim, level, rng)
     chosen = _effects(model, group, effect)
     if ax is not None and len(chosen) > 1:
         raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
     values = observed(model)
     draws = simulated(model, count, generator) if count else None
-    panels = [axes_or_new(ax)] if len(chosen) == 1 else _panels(len(chosen))
+    panels = [axes_or_new(ax)] if len(chosen) == 1 else new_panels(len(chosen))
     for panel, (t, a) in zip(panels, chosen, strict=True):
         factor = model.factors[t]
         draw_effect(panel, values, draws, level, (t, a))
         panel.set_title(f"{factor.group}: {factor.effects[a]}")
     panels[0].set_ylabel("Standardised prediction")
-    return panels[0] if len(chosen) == 1 else np.array(panels)
+    return panels[0] if len(chosen) == 1 else np.asarray(panels)
 
 
 def draw_residuals(ax: Axes, values: Standardized, draws: Standardized | None, level: float) -> None:
@@ -156,9 +168,7 @@ def default_count(model: FittedModel) -> int:
 
 
 def _check(model: FittedModel, n_sim: object, level: object, rng: object) -> tuple[np.random.Generator, int, float]:
-    count = default_count(model) if n_sim is None else whole_number(n_sim)
-    if count is None or count < 0:
-        raise ArgumentError(f"n_sim must be a number of simulated responses, 0 for no band; got {n_sim!r}")
+    count = default_count(model) if n_sim is None else at_least(0, "n_sim", n_sim, of="simulated responses")
     return random_generator(rng), count, confidence_level(level)
 
 
@@ -173,18 +183,6 @@ def _effects(model: FittedModel, group: str | None, effect: str | None) -> list[
 
 def _listed(model: FittedModel) -> list[tuple[str, str]]:
     return [(factor.group, effect) for factor in model.factors for effect in factor.effects]
-
-
-def _panels(n: int) -> list[Axes]:
-    """New panels in rows of up to three."""
-    n_columns = min(n, 3)
-    n_rows = -(-n // n_columns)
-    figure, axes = subplots(
-        n_rows, n_columns, figsize=(3.2 * n_columns, 3.2 * n_rows), layout="constrained", squeeze=False
-    )
-    for spare in axes.ravel()[n:]:
-        figure.delaxes(spare)
-    return list(axes.ravel()[:n])
 
 
 def _draw(ax: Axes, values: FloatArray, draws: FloatArray | None, level: float) -> None:

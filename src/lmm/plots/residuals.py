@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmm.arguments import fitted_model
 from lmm.display import label_text
 from lmm.linalg import FloatArray
+from lmm.models import mixed_model
 from lmm.plots.choice import chosen_factor
 from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_new
 
@@ -49,6 +49,11 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, and for another kind of residuals.
+
     Examples
     --------
     >>> import lmm
@@ -57,7 +62,7 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Fitted value', 'Studentised residual')
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "residuals_vs_fitted")
     y = np.asarray(model.residuals(kind))
     x = np.asarray(model.fittedvalues)
     ax = axes_or_new(ax)
@@ -81,6 +86,11 @@ def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects.
+
     References
     ----------
     Cleveland, W. S. (1993). Visualizing Data. Hobart Press (spread-location plots).
@@ -92,7 +102,7 @@ def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
     >>> lmm.plots.scale_location(fit).get_ylabel()
     'Square root of |studentised residual|'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "scale_location")
     ax = axes_or_new(ax)
     _points_and_smooth(ax, np.asarray(model.fittedvalues), np.sqrt(np.abs(model.residuals("studentized").to_numpy())))
     ax.set(xlabel="Fitted value", ylabel="Square root of |studentised residual|")
@@ -119,6 +129,12 @@ def residuals_by_group(
     -------
     Axes
 
+    Raises
+    ------
+    ArgumentError
+        For anything but a model with random effects, a grouping factor that it does not have, and another kind
+        of residuals.
+
     Examples
     --------
     >>> import lmm
@@ -126,7 +142,7 @@ def residuals_by_group(
     >>> lmm.plots.residuals_by_group(fit, "Subject", kind="marginal").get_xlabel()
     'Subject, by median'
     """
-    model = fitted_model(model)
+    model = mixed_model(model, "residuals_by_group")
     factor = model.factors[chosen_factor(model, group)]
     values = model.residuals(kind).to_numpy()
     ends = np.cumsum(np.bincount(factor.codes, minlength=factor.n_levels))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lmm.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -48,3 +51,16 @@ def axes_or_new(ax: Axes | None, *, height: float = 4.0) -> Axes:
         return ax
     figure, _ = subplots(figsize=(6.0, height), layout="constrained")
     return figure.axes[0]
+
+
+def new_panels(n: int, *, per_row: int = 3, size: tuple[float, float] = (3.2, 3.2)) -> NDArray[Any]:
+    """Axes, shape (n,), of a new figure with one panel each: width and height of a panel in inches."""
+    columns = min(n, per_row)
+    rows = -(-n // columns)
+    width, height = size
+    figure, grid = subplots(
+        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False
+    )
+    for unused in grid.ravel()[n:]:
+        figure.delaxes(unused)
+    return np.asarray(grid.ravel()[:n])

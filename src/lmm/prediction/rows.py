@@ -11,6 +11,7 @@ import numpy as np
 
 from lmm.columns import shown_labels
 from lmm.errors import ArgumentError, DataError, LMMWarning
+from lmm.grouping import UNKNOWN_LEVEL
 from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 # Code of a row whose group label is missing.
 MISSING = -1
-# What `Design.group_codes` says of a level that the fit did not have.
-UNKNOWN_TO_FIT = -1
 # Relative rounding error of a column that is a combination of others.
 ALIASED = 1e-6
 # New levels that an error message names.
@@ -111,12 +110,12 @@ def new_rows(
     for t, mask in effects.items():
         factor = model.factors[t]
         known = design.group_codes(rows, factor.terms[0])
-        labels = design.group_labels(rows, factor.terms[0])[known == UNKNOWN_TO_FIT]
+        labels = design.group_labels(rows, factor.terms[0])[known == UNKNOWN_LEVEL]
         if new_levels == "error" and len(labels):
             raise _unknown_levels(factor, labels.unique())
         codes = np.where(known < 0, MISSING, known)
         new_codes, new_labels = labels.factorize()
-        codes[known == UNKNOWN_TO_FIT] = factor.n_levels + new_codes
+        codes[known == UNKNOWN_LEVEL] = factor.n_levels + new_codes
         effect_columns = [design.random_columns(rows, term) for term in factor.terms]
         stacked = effect_columns[0] if len(effect_columns) == 1 else np.column_stack(effect_columns)
         random.append(RandomRows(t, _only(stacked, mask), codes, factor.n_levels + len(new_labels)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmm.arguments import Seed, random_generator, whole_number
+from lmm.arguments import Seed, at_least, random_generator
 from lmm.errors import ArgumentError
 from lmm.linalg import FloatArray
 from lmm.memory import require_memory
@@ -32,9 +32,7 @@ def simulate(
         raise ArgumentError(
             f'random must be "new" (draw random effects) or "conditional" (keep the BLUPs); got {random!r}'
         )
-    count = whole_number(n)
-    if count is None or count < 0:
-        raise ArgumentError(f"n must be a whole number of simulated responses, 0 or more; got {n!r}")
+    count = at_least(0, "n", n, of="simulated responses")
     generator = random_generator(rng)
     everything = chosen_effects(model, random=True)
     new_levels = "population" if random == "new" else "error"

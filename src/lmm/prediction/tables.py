@@ -51,8 +51,7 @@ def joint_covariance(model: FittedModel) -> pd.DataFrame:
         f"the joint covariance of {p} fixed and {q} random effects",
         "predict(interval=...) and random_effects_cov give the parts of it without forming it",
     )
-    weights = model.design.weights
-    root = np.ones(model.nobs) if weights is None else np.sqrt(weights)
+    root = model.design.root_weights
     Lambda = model.Lambda
     ZL = sparse.diags_array(root) @ model.Z @ Lambda
     omega = cho_factor((ZL.T @ ZL).toarray() + np.eye(q), lower=True)
