@@ -48,6 +48,10 @@ class Covariance(Protocol):
     def vanishing(self) -> BoolArray:
         """Which columns of T a search may set to zero, shape (k,)."""
 
+    @property
+    def pivots(self) -> IntArray:
+        """Positions in theta of the entries that are not negative in what `from_root` gives."""
+
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k), at theta, shape (m,)."""
 
@@ -125,6 +129,12 @@ class Unstructured:
         """All columns, shape (k,)."""
         return np.ones(self.size, dtype=np.bool_)
 
+    @cached_property
+    def pivots(self) -> IntArray:
+        """The diagonal of the triangle."""
+        columns, rows = upper_indices(self.size)
+        return np.flatnonzero(columns == rows)
+
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
         T = np.zeros((self.size, self.size))
@@ -146,8 +156,7 @@ class Unstructured:
         """Effects in the order of a pivoted Cholesky factorisation, unless no pivot of T is far from the largest."""
         if self.size == 1:
             return self
-        squares = T * T
-        left = np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]  # of each effect's variance, given the columns before
+        left = np.add.accumulate((T * T)[:, ::-1], axis=1)[:, ::-1]  # of each variance, given the columns before
         pivots = left.diagonal() if self.order is None else left[self.order, range(self.size)]
         if (left.max(axis=0) <= UNEVEN * pivots).all():
             return self
@@ -194,6 +203,11 @@ class Diagonal:
     def vanishing(self) -> BoolArray:
         """All columns, shape (k,)."""
         return np.ones(self.size, dtype=np.bool_)
+
+    @cached_property
+    def pivots(self) -> IntArray:
+        """All of theta."""
+        return np.arange(self.size)
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""
@@ -261,6 +275,12 @@ class Stacked:
     def vanishing(self) -> BoolArray:
         """Columns that may vanish of each part, shape (k,)."""
         return np.concatenate([part.vanishing for part in self.parts])
+
+    @cached_property
+    def pivots(self) -> IntArray:
+        """Those of each part."""
+        pairs = zip(self.parts, self.slices, strict=True)
+        return np.concatenate([part.pivots + thetas.start for part, (_, thetas) in pairs])
 
     def factor(self, theta: FloatArray) -> FloatArray:
         """Relative factor T, shape (k, k)."""

@@ -116,6 +116,13 @@ class Evaluation:
         beta: FloatArray = lapack.dtrtrs(self.border[:p, :p], self.border[p, :p], lower=1, trans=1)[0]
         return beta
 
+    @property
+    def residual(self) -> FloatArray:
+        """Combination of the columns [X y] that gives y - X beta, shape (p + 1,)."""
+        combination = np.ones(len(self.border))
+        combination[:-1] = -self.beta
+        return combination
+
 
 @dataclass(frozen=True)
 class _FirstRows:
@@ -286,14 +293,18 @@ class ProfiledDeviance:
         the boundary this second term is all there is.
         """
         B = self.path_curvature([positive_part(M) for M in at.M])
-        order = self.theta_order
-        return B + self.average_information(at, self.tangent_directions(at))[np.ix_(order, order)]
+        return B + self.average_information(at, self.tangent_directions(at))[self._theta_grid]
 
     @cached_property
     def theta_order(self) -> IntArray:
         """Place of each entry of theta among all entries taken block by block, in the order of the cross-products."""
         entries = [np.arange(self.slices[t].start, self.slices[t].stop) for t in self.cross.order]
         return np.argsort(np.concatenate(entries))
+
+    @cached_property
+    def _theta_grid(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns that bring a matrix over all entries, block by block, into the order of theta."""
+        return self.theta_order[:, None], self.theta_order
 
     def tangent_directions(self, at: Evaluation) -> list[FloatArray]:
         """Derivatives dSigma/dtheta of each block, shape (m_t, k_t, k_t), in the order of the cross-products."""
@@ -336,7 +347,7 @@ class ProfiledDeviance:
         variance parameter estimation in linear mixed models. Biometrics 51, 1440-1450.
         """
         p = self.cross.p
-        h_1, h_T = self.working_effects(at, directions, np.append(-at.beta, 1.0))
+        h_1, h_T = self.working_effects(at, directions, at.residual)
         inner = self.inner_products(at, h_1, h_T)
         # [X y]' V^-1 w for the working columns w_i = V_i P y = Z h_i.
         reduced = lapack.dtrtrs(at.border, _gram(at.E_1, h_1) + at.E_T @ h_T.T, lower=1)[0]

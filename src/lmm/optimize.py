@@ -281,18 +281,18 @@ def _land(deviance: ProfiledDeviance, at: Evaluation, theta: FloatArray) -> Floa
     and a column that a step reverses has passed through zero, where the certificate decides what comes next. A column
     that is zero has a slope of zero: what a step adds to it is rounding error.
     """
-    landed: list[FloatArray] = [np.zeros(0)] * len(deviance.slices)
+    landed = theta.copy()
     for t, T_old in zip(deviance.cross.order, at.factors, strict=True):
-        covariance = deviance.covariances[t]
-        T = covariance.factor(theta[deviance.slices[t]])
+        covariance, own = deviance.covariances[t], deviance.slices[t]
+        T = covariance.factor(theta[own])
         old, new, product = np.add.reduce([T_old * T_old, T * T, T_old * T], axis=1)
         shrunk = new < VANISHING**2 * old
         reversed_ = (product < 0.0) & (product**2 >= (1.0 - VANISHING**2) * old * new)
         vanishing = (shrunk | reversed_ | (old == 0.0)) & covariance.vanishing
-        if vanishing.any():
+        if vanishing.any() or (theta[own][covariance.pivots] < 0.0).any():
             T[:, vanishing] = 0.0
-        landed[t] = covariance.from_root(T)
-    return np.concatenate(landed)
+            landed[own] = covariance.from_root(T)
+    return landed
 
 
 @dataclass

@@ -80,7 +80,7 @@ class TiedDeviance(ProfiledDeviance):
 
     def sigma_sensitivity(self, at: Evaluation) -> FloatArray:
         """Second derivatives, shape (m,), of the deviance by theta and log sigma^2: y'P V_i P y / sigma^2."""
-        residual = np.append(-at.beta, 1.0)
+        residual = at.residual
         scores = [(residual @ E.reshape(len(E), -1)).reshape(E.shape[1:]) for E in self.cross.by_block(at.E_1, at.E_T)]
         return self.gradient_from([g @ g.T for g in scores], at.factors) / self.sigma_at(at.theta) ** 2
 

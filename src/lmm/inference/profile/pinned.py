@@ -22,7 +22,7 @@ import numpy as np
 
 from lmm.covariance import Covariance, Diagonal, Stacked, Unstructured
 from lmm.errors import ModelError
-from lmm.linalg import BoolArray, FloatArray, lower_factor
+from lmm.linalg import BoolArray, FloatArray, IntArray, lower_factor
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ class Pinned:
     def vanishing(self) -> BoolArray:
         """Columns of the effects that are not pinned, shape (k,)."""
         return np.asarray(np.arange(self.size) >= self.shape.shape[1])
+
+    @cached_property
+    def pivots(self) -> IntArray:
+        """Lengths of the first rows, and the pivots of the rest."""
+        return np.append(np.arange(self.n_tau), self._rest.pivots + self.n_theta - self._rest.n_theta)
 
     @cached_property
     def _fixed(self) -> FloatArray:

@@ -314,7 +314,7 @@ class FixedEffect(Target):
         With x = X r / |r| the column that is held and e the residual, rho^2 changes with its coefficient by
         -2 x' V^-1 e, and V^-1 = I - Z Lambda Omega^-1 Lambda' Z'.
         """
-        residual = np.append(-at.beta, 1.0)
+        residual = at.residual
         b_1, b_T = (residual @ b.reshape(len(residual), -1) for b in (at.b_1, at.b_T))
         x_1, x_T, x_B = self._column
         explained = x_1 @ b_1 + x_T @ b_T
