@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 import lmm
 from conftest import MODELS, SINGULAR, SMALL, fit_quietly, fitted, frame
+from lmm.start import moment_equations
 
 # Rounding errors of a deviance of some thousands; the promise at the stop is 1e-14.
 SAME = 1e-7
@@ -81,7 +82,7 @@ def test_certificate(name, reml):
     assert optimum.on_boundary is ((name, reml) in SINGULAR)
     np.testing.assert_array_equal(optimum.gradient, optimum.evaluation.gradient)
     first, second, _, *steps = str(optimum).splitlines()
-    assert first == f"Optimum certified after {optimum.n_evaluations} evaluations: deviance {optimum.value:.6f}"
+    assert first == f"Optimum certified after {optimum.effort}: deviance {optimum.value:.6f}"
     assert ("on the boundary" in second) is optimum.on_boundary
     assert len(steps) == len(optimum.trace)
 
@@ -160,19 +161,19 @@ def test_insteval_in_few_evaluations():
 def test_stopped_early_says_what_to_do():
     data = frame("sleepstudy")
     with pytest.warns(lmm.ConvergenceWarning) as caught:
-        fit = lmm.fit(MODELS["sleepstudy"][0], data, control=lmm.Control(max_evaluations=1))
+        fit = lmm.fit(MODELS["sleepstudy"][0], data, reml=False, control=lmm.Control(max_evaluations=2))
     assert len(caught) == 1
     message = str(caught[0].message)
-    for part in ("stopped after 1 evaluations", "start=model.theta", "max_evaluations=1000", "simplify"):
+    for part in ("stopped after 2 evaluations", "start=model.theta", "max_evaluations=1000", "simplify"):
         assert part in message
     assert caught[0].filename == __file__
     assert fit.converged is False
-    assert fit.optimum.n_evaluations == 1
+    assert fit.optimum.n_evaluations == 2
     assert "Not converged" in str(fit.summary())
     # Following the advice ends at the optimum, in silence.
-    again = lmm.fit(MODELS["sleepstudy"][0], data, start=fit.theta)
+    again = lmm.fit(MODELS["sleepstudy"][0], data, reml=False, start=fit.theta)
     assert again.converged
-    assert abs(again.deviance - fitted("sleepstudy", reml=True).deviance) <= SAME
+    assert abs(again.deviance - fitted("sleepstudy", reml=False).deviance) <= SAME
 
 
 def test_singular_warning_points_to_the_caller():
@@ -261,6 +262,36 @@ def test_an_optimum_found_in_other_parameters_is_restated():
     assert_allclose(fit.optimum.gradient, again.gradient, atol=1e-8)
     assert_allclose(fit.optimum.evaluation.factors[0], again.factors[0], atol=1e-12)
     assert np.triu(again.factors[0], 1).any() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["sleepstudy", "orthodont_slopes", "pastes", "penicillin", "dyestuff", "machines_nested"]
+)
+def test_moment_estimates_of_balanced_designs_are_those_of_reml(name):
+    assert fitted(name, reml=True).optimum.n_evaluations == 1
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "orthodont_interaction", "penicillin", "sitka", "machines"])
+def test_moment_equations_are_those_of_dense_matrices(name):
+    """E y'V_i y = sum_j tau_j tr(V_i M V_j M) + sigma^2 tr(V_i M), row by row of the standardised data."""
+    fit = fitted(name, reml=True)
+    deviance, design = fit.deviance_function, fit.design
+    M = np.eye(len(design.y)) - design.X @ np.linalg.pinv(design.X)
+    directions = []
+    for t in deviance.cross.order:
+        factor, A = fit.factors[t], fit.basis.bases[t]
+        Z = [
+            (factor.codes[:, None] == np.arange(factor.n_levels)) * column[:, None] for column in (factor.columns @ A).T
+        ]
+        for a in range(len(Z)):
+            directions.extend(Z[a] @ Z[b].T + (Z[b] @ Z[a].T if a < b else 0.0) for b in range(a, len(Z)))
+    directions.append(np.eye(len(M)))
+    projected = [V @ M for V in directions]
+    pairs = [np.triu_indices(k) for k, _ in deviance.cross.sizes]
+    traces, forms = moment_equations(deviance.cross, pairs)
+    y = M @ design.y / fit.basis.scale
+    assert_allclose(traces, [[np.sum(V * W.T) for W in projected] for V in projected], rtol=1e-9, atol=1e-7)
+    assert_allclose(forms, [y @ V @ y for V in directions], rtol=1e-9, atol=1e-9)
 
 
 def test_no_fixed_effects_prints_nothing(capfd):

@@ -270,7 +270,7 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
     """Say what a user must know before using the fit."""
     if not optimum.converged:
         warn(
-            f"the optimiser stopped after {optimum.n_evaluations} evaluations at a deviance of {model.deviance:.6f}, "
+            f"the optimiser stopped after {optimum.effort} at a deviance of {model.deviance:.6f}, "
             f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
             "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
             "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",

@@ -130,6 +130,11 @@ class Optimum:
         return bool(np.isfinite(self.boundary_curvature))
 
     @property
+    def effort(self) -> str:
+        """What it took, in words."""
+        return f"{self.n_evaluations} evaluation{'' if self.n_evaluations == 1 else 's'}"
+
+    @property
     def certificate(self) -> str:
         """What was checked, in words."""
         stationary = f"one more Newton step promises a decrease of {self.decrement:.1e}"
@@ -145,12 +150,12 @@ class Optimum:
     def __repr__(self) -> str:
         verdict = "certified" if self.converged else "not converged"
         where = ", on the boundary" if self.on_boundary else ""
-        return f"<Optimum {verdict} after {self.n_evaluations} evaluations: deviance {self.value:.6f}{where}>"
+        return f"<Optimum {verdict} after {self.effort}: deviance {self.value:.6f}{where}>"
 
     def __str__(self) -> str:
         verdict = "Optimum certified" if self.converged else "Not converged"
         lines = [
-            f"{verdict} after {self.n_evaluations} evaluations: deviance {self.value:.6f}",
+            f"{verdict} after {self.effort}: deviance {self.value:.6f}",
             f"largest slope {np.abs(self.gradient).max():.1e}; {self.certificate}",
             "step          deviance  promised decrease",
         ]

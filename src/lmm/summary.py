@@ -205,5 +205,5 @@ def _notes(model: FittedModel) -> list[str]:
         notes.append(f"The residual standard deviation is known: {model.known_sigma:g}.")
     notes.extend(f"Singular fit. {sentence}" for sentence in model.singular_terms)
     if not model.converged:
-        notes.append(f"Not converged: stopped after {model.optimum.n_evaluations} evaluations.")
+        notes.append(f"Not converged: stopped after {model.optimum.effort}.")
     return notes

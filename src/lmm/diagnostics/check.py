@@ -150,7 +150,7 @@ def _convergence(model: FittedModel) -> Finding:
         steps = "one more step, or leaving the boundary," if optimum.on_boundary else "one more step"
         found = f"The optimum is certified: {steps} would lower the deviance by less than {bound:.0e}."
         return Finding("convergence", "ok", found)
-    found = f"The search stopped after {optimum.n_evaluations} evaluations: {optimum.certificate}."
+    found = f"The search stopped after {optimum.effort}: {optimum.certificate}."
     advice = (
         "Estimates may be off. Continue with fit(..., start=model.theta), allow more with "
         "control=lmm.Control(max_evaluations=1000), or simplify the random effects."

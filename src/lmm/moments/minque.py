@@ -48,7 +48,7 @@ def minque0(design: Design, sources: tuple[Source, ...]) -> tuple[FloatArray, Fl
     """
     _, deviance, basis = standardized_deviance(design, reml=True, sigma=None)
     cross = deviance.cross
-    traces, forms = moment_equations(cross)
+    traces, forms = moment_equations(cross, [(np.arange(k), np.arange(k)) for k, _ in cross.sizes])
 
     starts = dict(zip(cross.order, np.cumsum([0, *(k for k, _ in cross.sizes)]), strict=False))
     places = [*(starts[source.factor] + source.effect for source in sources), len(forms) - 1]
