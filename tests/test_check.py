@@ -80,7 +80,7 @@ def test_not_converged():
         fit = lmm.fit("y ~ x + (x | g)", sample(), control=lmm.Control(max_evaluations=1))
     finding = fit.check()["convergence"]
     assert finding.status == "warning"
-    assert "stopped after 1 evaluations" in finding.found
+    assert "stopped after 1 evaluation:" in finding.found
 
 
 def test_scales_and_far_origins_are_notes():
