@@ -81,10 +81,11 @@ def test_certificate(name, reml):
     assert optimum.boundary_curvature >= 0.0
     assert optimum.on_boundary is ((name, reml) in SINGULAR)
     np.testing.assert_array_equal(optimum.gradient, optimum.evaluation.gradient)
-    first, second, _, *steps = str(optimum).splitlines()
+    first, second, _, _, *steps = str(optimum).splitlines()
     assert first == f"Optimum certified after {optimum.effort}: deviance {optimum.value:.6f}"
     assert ("on the boundary" in second) is optimum.on_boundary
     assert len(steps) == len(optimum.trace)
+    assert optimum._repr_html_().count("<tr>") == 1 + len(optimum.trace)
 
 
 @pytest.mark.parametrize(("name", "reml"), [("dyestuff2", True), ("dyestuff2", False), ("lamb", False)])

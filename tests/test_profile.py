@@ -598,6 +598,7 @@ def test_progress_counts_parameters(monkeypatch):
         ({"which": 3}, "which must be the name of a parameter or a list of names"),
         ({"level": 95}, "level must be a number strictly between 0 and 1"),
         ({"criterion": "REML"}, "criterion must be None"),
+        ({"criterion": np.ones(2)}, "criterion must be None"),
         ({"workers": 0}, "workers must be a number of processes"),
         ({"workers": 1.5}, "workers must be a number of processes"),
     ],
@@ -609,8 +610,10 @@ def test_arguments_are_checked(options, message):
 
 def test_arguments_of_the_result_are_checked():
     profile = fitted("sleepstudy", reml=True).profile(["Days", "Subject.Days", "Residual"])
-    with pytest.raises(lmm.ArgumentError, match="scale must be 'sd' or 'variance'"):
+    with pytest.raises(lmm.ArgumentError, match="scale must be one of 'sd', 'variance'"):
         profile.conf_int(scale="var")
+    with pytest.raises(lmm.ArgumentError, match="scale must be one of"):
+        profile.conf_int(scale=np.ones(2))
     with pytest.raises(lmm.ArgumentError, match="level must be"):
         profile.conf_int(1.0)
     with pytest.raises(lmm.ArgumentError, match="there is no profile of 'Intercept'; there are those of 'Days'"):

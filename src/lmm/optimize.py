@@ -20,6 +20,7 @@ from scipy.linalg import lapack
 
 from lmm.arguments import positive_number, whole_number
 from lmm.deviance import Evaluation, ProfiledDeviance
+from lmm.display import Report, Table
 from lmm.errors import ArgumentError, ModelError
 from lmm.linalg import FloatArray
 
@@ -83,8 +84,8 @@ class Step:
     decrement: float
 
 
-@dataclass(frozen=True)
-class Optimum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Optimum(Report):
     """
     What the optimiser found, and the evidence that it is an optimum.
 
@@ -107,6 +108,17 @@ class Optimum:
         Evaluations of the deviance, those of repeated searches included.
     trace : tuple of Step
         Deviance and promised decrease at each step.
+
+    Examples
+    --------
+    >>> import lmm
+    >>> print(lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff")).optimum)
+    Optimum certified after 1 evaluation: deviance 319.654277
+    largest slope ...; one more Newton step promises a decrease of ...; every covariance matrix of random effects
+    is positive definite
+    <BLANKLINE>
+    step   deviance promised decrease
+       0 319.654277 ...
     """
 
     theta: FloatArray
@@ -152,15 +164,16 @@ class Optimum:
         where = ", on the boundary" if self.on_boundary else ""
         return f"<Optimum {verdict} after {self.effort}: deviance {self.value:.6f}{where}>"
 
-    def __str__(self) -> str:
+    def _heading(self) -> list[str]:
         verdict = "Optimum certified" if self.converged else "Not converged"
-        lines = [
+        return [
             f"{verdict} after {self.effort}: deviance {self.value:.6f}",
             f"largest slope {np.abs(self.gradient).max():.1e}; {self.certificate}",
-            "step          deviance  promised decrease",
         ]
-        lines.extend(f"{i:4d} {step.value:17.6f}  {step.decrement:17.1e}" for i, step in enumerate(self.trace))
-        return "\n".join(lines)
+
+    def _tables(self) -> list[Table]:
+        rows = [(str(i), f"{step.value:.6f}", f"{step.decrement:.1e}") for i, step in enumerate(self.trace)]
+        return [Table("", ("step", "deviance", "promised decrease"), tuple(rows), 0)]
 
 
 @dataclass(frozen=True)

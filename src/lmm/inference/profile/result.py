@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from lmm.arguments import as_numbers, confidence_level
+from lmm.arguments import as_numbers, confidence_level, one_of
 from lmm.display import DIGITS, Report, Table, capital
 from lmm.errors import ArgumentError
 from lmm.inference.parameters import VarianceParameter
@@ -29,7 +29,7 @@ def cutoff(level: float) -> float:
     return float(ndtri((1.0 + level) / 2.0))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProfileResult(Report):
     """
     Profile likelihood of parameters of a fitted model, made by `FittedModel.profile`.
@@ -112,10 +112,17 @@ class ProfileResult(Report):
         ------
         ArgumentError
             When level or scale is not one of those.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
+        >>> fit.profile("Batch").conf_int(0.9, scale="variance").round(0)
+               lower   upper
+        Batch  281.0  5311.0
         """
         z = cutoff(self.level if level is None else confidence_level(level))
-        if scale not in SCALES:
-            raise ArgumentError(f"scale must be 'sd' or 'variance'; got {scale!r}")
+        one_of("scale", scale, SCALES)
         if level is not None and level not in self._levels:
             self._levels.append(level)
         limits = np.array([[curve.value_at(curve.limit(z, side)) for side in (-1, 1)] for curve in self.curves])
@@ -190,7 +197,22 @@ class ProfileResult(Report):
         return pd.Series([curve.zeta(point) for point in points], index=held, name=parameter)
 
     def curve(self, parameter: str) -> Curve:
-        """Profile of a parameter by name."""
+        """
+        Profile of a parameter by name.
+
+        Parameters
+        ----------
+        parameter : str
+
+        Returns
+        -------
+        Curve
+
+        Raises
+        ------
+        ArgumentError
+            When it was not profiled.
+        """
         for curve in self.curves:
             if curve.target.name == parameter:
                 return curve
@@ -258,6 +280,13 @@ class ProfileResult(Report):
         ------
         ArgumentError
             When kind is unknown, the number of axes does not fit, or pairs have two criteria.
+
+        Examples
+        --------
+        >>> import lmm
+        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"), reml=False)
+        >>> [ax.get_xlabel() for ax in fit.profile().plot("density")]
+        ['Intercept', 'Batch', 'Residual']
         """
         from lmm.plots.profile import plot_profile  # noqa: PLC0415 - matplotlib is imported on use
 

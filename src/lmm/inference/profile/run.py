@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lmm.arguments import confidence_level
-from lmm.errors import ArgumentError, LMMWarning
+from lmm.errors import ArgumentError, LMMWarning, warn
 from lmm.inference.parameters import VarianceParameter, variance_parameters
 from lmm.inference.profile.criteria import alike
 from lmm.inference.profile.curve import Curve
@@ -143,7 +142,7 @@ def profile(
         variance=curves.variance,
     )
     for sentence in result.irregularities:
-        warnings.warn(sentence, LMMWarning, stacklevel=3)
+        warn(sentence, LMMWarning)
     return result
 
 
@@ -182,11 +181,13 @@ def _with_limits(curve: Curve, z: float) -> Curve:
 
 def _method(model: FittedModel, criterion: str | None) -> bool:
     """Whether variance parameters are profiled by REML."""
-    if criterion not in (None, "ml", "reml"):
+    if criterion is None:
+        return model.reml
+    if not isinstance(criterion, str) or criterion not in ("ml", "reml"):
         raise ArgumentError(
             f"criterion must be None (as fitted), 'ml' (the deviance) or 'reml' (the REML criterion); got {criterion!r}"
         )
-    return model.reml if criterion is None else criterion == "reml"
+    return criterion == "reml"
 
 
 def _chosen(model: FittedModel, curves: Curves, which: str | Sequence[str] | None) -> list[int]:
