@@ -237,6 +237,18 @@ def test_slow_average_information_is_corrected():
     assert fit.optimum.n_evaluations < 60
 
 
+@pytest.mark.parametrize(("seed", "optimum"), [(71, 505.997134), (103, 512.148710), (126, 583.285500)])
+def test_steps_grow_along_a_line_without_curvature(seed, optimum):
+    """Slopes with a mean that the model lacks: the deviance falls along a line, in 300 Newton steps not to its end."""
+    rng = np.random.default_rng(seed)
+    g = rng.integers(7, size=70)
+    x = 50.0 + 100.0 * rng.standard_normal(70)
+    y = 5.0 * x + 2.0 * rng.standard_t(2, size=70)
+    fit = fit_quietly("y ~ 1 + (x | g)", pd.DataFrame({"y": y, "x": x, "g": g.astype(str)}), reml=False)
+    assert fit.converged
+    assert fit.deviance == pytest.approx(optimum, abs=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_an_effect_of_little_variance_before_one_of_much_costs_no_steps(seed):
     """Their correlation turned the row of the large effect about the small pivot, which takes many small steps."""

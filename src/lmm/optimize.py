@@ -34,8 +34,11 @@ SHORT_STEP = 1e-4
 SLOW = 0.5
 # Curvature seen along a step, as a share of the computed one, below which the step teaches nothing.
 LEAST_CURVATURE = 1e-4
+# A step over which the slope falls by less than this share meets no curvature; the next one is longer by the factor if
+# the cosine of the angle between the two is large enough.
+STRAIGHT, GROWTH, ONWARDS = 0.1, 4.0, 0.99
 # Relative standard deviations from which the search is repeated, and the number of rows up to which it is.
-RESTARTS = (0.3, 3.0)
+RESTARTS = (0.3, 10.0)
 FEW_ROWS = 500
 # Rounding error of a sum of squares, relative.
 ROUNDING = 1e-14
@@ -330,19 +333,33 @@ class _Memory:
         Decrease that a Newton step with the computed curvature alone promised at the last point.
     slow : bool
         Whether the last such step left most of what it promised.
+    straight : ndarray (m,), optional
+        The last step, where the slope along it hardly changed: no matrix can be learnt from it.
     """
 
     steps: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
     promised: float = np.inf
     slow: bool = False
+    straight: FloatArray | None = None
 
     def learn(self, old: Evaluation, new: Evaluation, decrement: float) -> None:
         """Keep a step that is worth learning from."""
+        moved = new.theta - old.theta
+        is_straight = float(new.gradient @ moved) <= (1.0 - STRAIGHT) * float(old.gradient @ moved) < 0.0
+        self.straight = moved if is_straight else None
         if not self.slow and decrement >= SHORT_STEP:
             self.steps.clear()
             return
-        self.steps.append((new.theta - old.theta, new.gradient - old.gradient))
+        self.steps.append((moved, new.gradient - old.gradient))
         del self.steps[: -2 * len(new.theta)]
+
+    def stretched(self, step: FloatArray) -> FloatArray:
+        """Give a step, longer than the last one where that met no curvature and this one goes on in its direction."""
+        if self.straight is None:
+            return step
+        length, last = float(np.sqrt(step @ step)), float(np.sqrt(self.straight @ self.straight))
+        onwards = float(step @ self.straight) >= ONWARDS * length * last
+        return step * max(1.0, GROWTH * last / length) if onwards else step
 
     def correct(self, B: FloatArray, promised: float) -> FloatArray:
         """Update the computed curvature B, shape (m, m), by the steps in memory, given what B alone promises."""
@@ -363,6 +380,7 @@ def _newton_step(deviance: ProfiledDeviance, at: Evaluation, memory: _Memory) ->
     corrected = memory.correct(computed, decrement)
     if corrected is not computed:
         step, decrement = _downhill(corrected, at.gradient)
+    step = memory.stretched(step)
     longest = float(np.abs(step).max())
     limit = max(1.0, 2.0 * float(np.abs(at.theta).max()))
     return step * min(1.0, limit / longest) if longest > 0.0 else step, decrement
