@@ -358,7 +358,7 @@ class _Memory:
         if self.straight is None:
             return step
         length, last = float(np.sqrt(step @ step)), float(np.sqrt(self.straight @ self.straight))
-        onwards = float(step @ self.straight) >= ONWARDS * length * last
+        onwards = float(step @ self.straight) > ONWARDS * length * last
         return step * max(1.0, GROWTH * last / length) if onwards else step
 
     def correct(self, B: FloatArray, promised: float) -> FloatArray:
