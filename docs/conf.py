@@ -48,7 +48,8 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "navbar_center": []}
-html_sidebars = {"index": [], "**": ["globaltoc.html"]}  # all pages under their captions, beside each
+html_sidebars = {"**": ["pages.html"]}
+toc_object_entries_show_parents = "hide"
 
 
 def _describe_datasets() -> None:
@@ -69,6 +70,12 @@ def _execute(_: Sphinx, page: str, source: list[str]) -> None:
         logging.getLogger(__name__).warning("the page shows what its code does not print:\n%s", said, location=page)
 
 
+def _signature(_: Sphinx, what: str, name: str, *__: object) -> tuple[str, str] | None:
+    """Classes that the library makes, and not its users, have no arguments to show."""
+    return ("", "") if what == "class" and name not in {"lmm.Control", "lmm.Priors"} else None
+
+
 def setup(app: Sphinx) -> None:
-    """Run every page that is read."""
+    """Run every page that is read, and show no constructors of what only the library makes."""
     app.connect("source-read", _execute)
+    app.connect("autodoc-process-signature", _signature)
