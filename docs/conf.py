@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
+from docutils.nodes import Element, TextElement
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 import lmm
@@ -75,7 +78,16 @@ def _signature(_: Sphinx, what: str, name: str, *__: object) -> tuple[str, str] 
     return ("", "") if what == "class" and name not in {"lmm.Control", "lmm.Priors"} else None
 
 
+def _elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement) -> Element | None:
+    """Find a public name that another module documents, such as `FittedModel.profile`."""
+    if node.get("refdomain") != "py":
+        return None
+    target = f"lmm.{node['reftarget']}"
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
 def setup(app: Sphinx) -> None:
-    """Run every page that is read, and show no constructors of what only the library makes."""
+    """Run every page that is read, link names across modules, show no constructors of what only the library makes."""
     app.connect("source-read", _execute)
+    app.connect("missing-reference", _elsewhere)
     app.connect("autodoc-process-signature", _signature)
