@@ -46,7 +46,7 @@ plot_formats = [("png", 120)]
 plot_rcparams = {"figure.max_open_warning": 0}
 
 html_theme = "pydata_sphinx_theme"
-html_title = "lmm"
+html_title = f"lmm {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
