@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
+from docutils.nodes import Element, TextElement
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 import lmm
@@ -43,12 +46,13 @@ plot_formats = [("png", 120)]
 plot_rcparams = {"figure.max_open_warning": 0}
 
 html_theme = "pydata_sphinx_theme"
-html_title = "lmm"
+html_title = f"lmm {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "navbar_center": []}
-html_sidebars = {"index": [], "**": ["globaltoc.html"]}  # all pages under their captions, beside each
+html_sidebars = {"**": ["pages.html"]}
+toc_object_entries_show_parents = "hide"
 
 
 def _describe_datasets() -> None:
@@ -69,6 +73,21 @@ def _execute(_: Sphinx, page: str, source: list[str]) -> None:
         logging.getLogger(__name__).warning("the page shows what its code does not print:\n%s", said, location=page)
 
 
+def _signature(_: Sphinx, what: str, name: str, *__: object) -> tuple[str, str] | None:
+    """Classes that the library makes, and not its users, have no arguments to show."""
+    return ("", "") if what == "class" and name not in {"lmm.Control", "lmm.Priors"} else None
+
+
+def _elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement) -> Element | None:
+    """Find a public name that another module documents, such as `FittedModel.profile`."""
+    if node.get("refdomain") != "py":
+        return None
+    target = f"lmm.{node['reftarget']}"
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
 def setup(app: Sphinx) -> None:
-    """Run every page that is read."""
+    """Run every page that is read, link names across modules, show no constructors of what only the library makes."""
     app.connect("source-read", _execute)
+    app.connect("missing-reference", _elsewhere)
+    app.connect("autodoc-process-signature", _signature)

@@ -26,8 +26,8 @@ ssa = k * ((by_batch.mean() - dyestuff["Yield"].mean()) ** 2).sum()
 sse = ((dyestuff["Yield"] - by_batch.transform("mean")) ** 2).sum()
 msa, mse = ssa / (m - 1), sse / (n - m)
 print(f"{'':10}{'df':>4}{'sum of squares':>16}{'mean square':>13}{'expected':>18}")
-print(f"{'batches':10}{m - 1:4}{ssa:16.1f}{msa:13.1f}{'t^2 + 5 s^2':>18}")
-print(f"{'samples':10}{n - m:4}{sse:16.1f}{mse:13.1f}{'t^2':>18}\n")
+print(f"{'batches':10}{m - 1:4}{ssa:16.1f}{msa:13.1f}{'s^2 + 5 t^2':>18}")
+print(f"{'samples':10}{n - m:4}{sse:16.1f}{mse:13.1f}{'s^2':>18}\n")
 
 closed = {
     "ANOVA": ((msa - mse) / k, mse),

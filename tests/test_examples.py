@@ -88,7 +88,7 @@ PRINTED = {
         "adjusted for the fixed effects 0.7751",
     ],
     "neyman_scott.py": [
-        "batches 5 56357.5 11271.5 t^2 + 5 s^2",
+        "batches 5 56357.5 11271.5 s^2 + 5 t^2",
         "REML 1764.050 1764.050 2451.250 2451.250",
         "ML 1388.333 1388.333 2451.250 2451.250",
         "restricted log-likelihood in closed form -159.827138, of the fit -159.827138",

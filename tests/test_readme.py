@@ -67,6 +67,15 @@ def test_every_page_is_listed_once():
     assert sorted(listed) == sorted(pages)
 
 
+def test_every_public_name_is_in_the_reference_once():
+    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"(?m)^   ~?([a-z_0-9.]*\w+)$", reference)
+    public = [*lmm.__all__, *(f"plots.{name}" for name in lmm.plots.__all__)]
+    modules = {"datasets", "diagnostics", "plots"}
+    assert len(set(listed)) == len(listed)
+    assert set(public) - modules <= set(listed)
+
+
 def test_citation_and_changelog_have_the_version():
     assert f"version: {lmm.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {lmm.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

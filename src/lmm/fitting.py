@@ -94,17 +94,17 @@ def fit(
         lme4's language: ``"y ~ fixed + (effects | group)"``. ``(x | g)`` is a random intercept and slope, correlated;
         ``(x || g)`` uncorrelated; ``(0 + x | g)`` the slope alone; ``(1 | a/b)`` is ``(1 | a) + (1 | a:b)``.
     data : DataFrame
-        One row per observation.
+        One row per observation. Frames of polars and pyarrow and dicts of columns are taken as well.
     reml : bool
         Restricted maximum likelihood (True) or maximum likelihood (False).
     weights : str or array_like (n,), optional
-        Precision weights w, a column's name or numbers: Var(e_i) = sigma^2 / w_i. Numbers are matched with the rows of
-        the data by position; a Series whose index is neither that of the data nor the default one, 0 to n - 1, is
-        refused.
+        Precision weights w, Var(e_i) = sigma^2 / w_i: a column's name, an expression such as ``"1 / x^2"``, or
+        numbers. Numbers are matched with the rows of the data by position; a Series whose index is neither that of the
+        data nor the default one, 0 to n - 1, is refused.
     offset : str or array_like (n,), optional
         Known part of the linear predictor, given like weights.
     sigma : float, optional
-        Known residual standard deviation. With ``weights=1/D, sigma=1`` the sampling variances D are known.
+        Known residual standard deviation. With ``weights="1/D", sigma=1`` the sampling variances D are known.
     na_action : {"drop", "raise"}
         What to do about rows with a missing value in a variable that is used. The number dropped is reported.
     start : array_like (m,), optional

@@ -52,6 +52,7 @@ class BootstrapResult:
     failures : dict of int to str
         Why a replicate could not be fitted, or why its statistic could not be computed or is NaN, by its number.
     n_requested : int
+        Replicates asked for.
     interrupted : bool
         Whether Ctrl-C came before all replicates were done.
     statistic : callable or None
