@@ -10,6 +10,9 @@ from scipy import stats
 
 import lmm
 from conftest import MODELS, fit_quietly, fitted, frame
+from lmm.batch.refits import Refitter
+from lmm.inference.boundary import boundary_dimension, wedge
+from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.null_distribution import bootstrap_lrt_statistics
 
 # R 4.2.2, lme4 1.1-31, each model at its best optimum.
@@ -191,20 +194,92 @@ def test_parameters_set_to_values_inside_the_space():
         assert 0.05 < row["p_value"] < 1.0
 
 
-def test_a_boundary_in_the_smaller_model_is_said():
+def test_a_boundary_in_the_smaller_model_gives_a_bound():
     data = frame("oats")
     small = fit_quietly("yield ~ nitro + (nitro | Block)", data)
     big = fitted("oats", reml=True)
-    result = lmm.lrt(small, big)
+    result = lmm.lrt(small, big, rng=1)
+    row, forced = result.table.iloc[1], lmm.lrt(small, big, test="mixture", rng=1).table.iloc[1]
     assert small.is_singular
-    assert np.isnan(result.table["p_value"].iloc[1])
-    assert result.table["null_distribution"].iloc[1] == "unknown on the boundary"
+    assert row["null_distribution"].startswith("at most ")
+    assert 0.0 < forced["p_value"] < row["p_value"] < 0.05
+    assert "The p-value is an upper bound" in result.notes[0]
     assert "test='bootstrap'" in str(result)
-    forced = lmm.lrt(small, big, test="mixture", rng=1)
-    assert 0.0 < forced.table["p_value"].iloc[1] < 0.01
+    assert f"<={row['p_value']:.4f}" in str(result)
     # Fixed effects are tested as ever: they are orthogonal to the variances.
     fixed = lmm.lrt(fit_quietly("yield ~ 1 + (nitro | Block)", data), small)
     assert fixed.table["null_distribution"].iloc[1] == "chi2(1)"
+
+
+def test_a_bound_counts_the_parameters_of_the_empty_effects():
+    """A correlation of one: the model of one effect per block has two parameters less."""
+    data = frame("oats")
+    fits = [fit_quietly(f"yield ~ nitro + (nitro | Block){more}", data) for more in ("", " + (1 | Block:Variety)")]
+    row = lmm.lrt(*fits).table.iloc[1]
+    assert boundary_dimension(fits[0]) == 2
+    assert boundary_dimension(fit_quietly("yield ~ nitro + (nitro || Block)", data)) == 1
+    assert boundary_dimension(fitted("sleepstudy", reml=True)) == 0
+    x = fits[0].deviance - fits[1].deviance
+    assert row["null_distribution"] == "at most 0.5 chi2(2) + 0.5 chi2(3)"
+    assert row["p_value"] == pytest.approx(0.5 * stats.chi2.sf(x, 2) + 0.5 * stats.chi2.sf(x, 3), rel=1e-6)
+    assert lmm.ranova(fits[1]).loc["(1 | Block:Variety)", "null_distribution"] == row["null_distribution"]
+
+
+def two_factors(rng, nested, n=6):
+    """No variance at all, and two factors, crossed or nested, that might have one."""
+    a, b = (array.ravel() for array in np.indices((n, n, 2))[:2])
+    return pd.DataFrame({"y": rng.normal(size=a.size), "a": a, "b": n * a + b if nested else b})
+
+
+def dense_correlation(data):
+    """Correlation of the information on two variances where all are zero, intercept and sigma^2 projected out."""
+    P = np.eye(len(data)) - 1.0 / len(data)
+    changes = [P @ (z @ z.T) @ P for z in (pd.get_dummies(data[name]).to_numpy(dtype=float) for name in ("a", "b"))]
+    J = np.array([[np.trace(s @ t) for s in [*changes, P]] for t in [*changes, P]])
+    J = J[:2, :2] - np.outer(J[:2, 2], J[2, :2]) / J[2, 2]
+    return J[0, 1] / np.sqrt(J[0, 0] * J[1, 1])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_the_bound_beside_one_variance_of_zero_holds_given_that_it_is_zero(nested):
+    rng = np.random.default_rng(2)
+    n_data = 2000
+    data = two_factors(rng, nested)
+    Y = rng.normal(size=(len(data), n_data))
+    small, big = (fit_quietly(formula, data) for formula in ("y ~ 1 + (1 | a)", "y ~ 1 + (1 | a) + (1 | b)"))
+    first, second = (Refitter(model).fit(Y) for model in (small, big))
+    on_boundary = np.flatnonzero(first.singular == 1.0)
+    statistics = np.maximum(first.criterion - second.criterion, 0.0)[on_boundary]
+    y = Y[:, on_boundary[np.argmax(statistics)]]
+    row = lmm.lrt(*(fit_quietly(model.formula, data.assign(y=y)) for model in (small, big))).table.iloc[1]
+    excess = max(-np.arcsin(dense_correlation(data)) / np.pi, 0.0)
+    weights = np.array([0.5 - excess, 0.5, excess])
+    text = " + ".join(f"{w:.3g} chi2({i})" for i, w in enumerate(weights) if w)
+    assert row["null_distribution"] == f"at most {text}"
+    assert (excess == 0.0) == nested
+    assert row["p_value"] == pytest.approx(weights[1:] @ stats.chi2.sf(row["statistic"], [1, 2]), rel=1e-6)
+    for level in (0.05, 0.2):
+        bounds = weights[1:] @ stats.chi2.sf(np.maximum(statistics, 1e-9), [[1], [2]])
+        share = np.mean((bounds <= level) & (statistics > 0.0))
+        assert share <= level + 3 * np.sqrt(level * (1 - level) / len(statistics))
+    assert 0.4 < len(statistics) / n_data < 0.8
+
+
+def test_the_wedge_of_an_obtuse_angle():
+    """The mixture beside a variance of zero, against draws projected on a wedge of 120 degrees."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(200_000, 2))
+    z[:, 0] = -np.abs(z[:, 0])
+    edge = np.array([np.cos(2 * np.pi / 3), np.sin(2 * np.pi / 3)])
+    beyond = z @ [-edge[1], edge[0]] > 0.0  # of the edge, so that the nearest point is on it
+    lr = np.where(beyond, np.maximum(z @ edge, 0.0) ** 2, np.where(z @ edge > 0.0, (z**2).sum(axis=1), 0.0))
+    lr[(z[:, 1] <= 0.0) & ~beyond] = 0.0
+    J = np.array([[1.0, edge[0]], [edge[0], 1.0]])
+    mixture = wedge(J, ChiBarSquare(np.array([0.5, 0.5]), 0))
+    for x in (0.5, 2.0, 5.0):
+        assert np.mean(lr >= x) == pytest.approx(mixture.sf(x), abs=4e-3)
+    acute = ChiBarSquare(np.array([0.5, 0.5]), 0)
+    assert wedge(np.abs(J), acute) is acute
 
 
 def test_no_gain_is_no_evidence_whatever_the_null_distribution():

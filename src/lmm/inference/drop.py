@@ -42,7 +42,8 @@ def ranova(
 
     The reduced models are fitted by the criterion of the fit, REML or ML; their fixed effects are the same. The null
     distributions are those of `lrt`: a variance of zero lies on the boundary, so the p-value is one of a mixture of
-    chi-squares.
+    chi-squares. Where a reduced model has a variance of zero itself, the distribution is a bound (``"at most ..."``),
+    and so is the p-value.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ Silvapulle, M. J. and Sen, P. K. (2005). Constrained Statistical Inference, sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -57,6 +57,10 @@ class ChiBarSquare:
         if len(self.weights) == 1:
             return f"chi2({self.least})"
         return " + ".join(f"{weight:.3g} chi2({self.least + i})" for i, weight in enumerate(self.weights))
+
+    def plus(self, df: int) -> ChiBarSquare:
+        """Distribution of the sum with an independent chi-square variable with ``df`` degrees of freedom."""
+        return replace(self, least=self.least + df)
 
     def sf(self, x: float) -> float:
         """Probability of x or more."""
