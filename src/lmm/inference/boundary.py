@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmm.fixed import FixedModel
+from lmm.inference.cones import distance
 from lmm.inference.forms import quadratic_forms
-from lmm.inference.mixture import ChiBarSquare, chi_bar_square
+from lmm.inference.mixture import ChiBarSquare, chi_bar_square, circular_cone
 from lmm.inference.nested import ZERO, Embedding
 from lmm.linalg import RANK_TOLERANCE, FloatArray, upper_indices
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Share of the largest eigenvalue below which the information of the free parameters counts as none.
 NO_INFORMATION = 1e-10
+# Angle below which projections leave it open whether there is one.
+NO_ANGLE = 1e-6
 
 
 def null_distribution(
@@ -42,7 +45,8 @@ def null_distribution(
     Baey, C., Cournede, P.-H. and Kuhn, E. (2019). Asymptotic distribution of likelihood ratio test statistics for
     variance components in nonlinear mixed effects models. Computational Statistics & Data Analysis 135, 107-122.
     """
-    by_factor, sizes = _free_and_confined(big, embedding.inner)
+    by_factor, nullities = _free_and_confined(big, embedding.inner)
+    sizes = tuple(m for m in nullities if m)
     n_confined = sum(len(confined) for _, confined in by_factor)
     free_df = big.n_params - small.n_params - embedding.n_undetermined - n_confined
     if not sizes or isinstance(big, FixedModel):
@@ -72,7 +76,12 @@ def bound(
     the parameters on the boundary). So ``null`` with r degrees of freedom more is a bound, given that so many estimates
     are on the boundary, whatever the true values are.
 
-    One variance beside one of zero has a closer bound: see `wedge`.
+    There is a closer bound where one variance is tested. Let its direction have the part b_u within span(C_0), at the
+    distance g from C_0, and the part b_v orthogonal to it. Every point y of b_u + C_0 has <u, y> <= |u| g where
+    P_C0 u = 0, and is at least as long as its part outside C_0, so that |P_C1 z|^2 is at most the squared length of the
+    projection of (|u|, v) on the wedge within the angle arctan(g / |b_v|) of the second axis. With |u| a chi variable
+    that is the projection of r + 1 normal variables on a circular cone. On a face of C_0, the tangent cone there takes
+    its place. Where g = 0 (no obtuse angle between what is tested and what is empty) it is ``null`` itself.
 
     Parameters
     ----------
@@ -89,31 +98,28 @@ def bound(
     r = boundary_dimension(small)
     if not r or isinstance(big, FixedModel):
         return None
-    by_factor, sizes = _free_and_confined(big, embedding.at)
-    is_wedge = r == 1 and sizes == (1, 1) and null.least == 0 and len(null.weights) == 2  # noqa: PLR2004 - 0 and 1
-    if not is_wedge:
+    angle = _tested_angle(small, big, embedding) if null.least == 0 and len(null.weights) == 2 else None  # noqa: PLR2004
+    if angle is None:
         return null.plus(r)
-    return wedge(_confined_information(big, embedding, by_factor), null)
+    return circular_cone(r + 1, angle) if angle > NO_ANGLE else null
 
 
-def wedge(J: FloatArray, null: ChiBarSquare) -> ChiBarSquare:
-    """
-    Distribution that bounds the likelihood ratio of one variance beside another one that is estimated as zero.
-
-    The cone C_1 is a wedge, and C_0 its edge. If the angle is not obtuse, |P_C1 z|^2 <= |P v|^2 where u < 0 (in the
-    notation of `bound`), so that ``null`` is itself a bound. If it exceeds the right angle by d, the likelihood ratio
-    grows with |u|; at the apex, given u < 0, it is chi-square with 0, 1 or 2 degrees of freedom, with weights
-    1/2 - d / pi, 1/2 and d / pi.
-
-    Parameters
-    ----------
-    J : ndarray (2, 2)
-        Information of the two variances.
-    null : ChiBarSquare
-        The distribution where the other variance is not zero: 0.5 chi2(0) + 0.5 chi2(1).
-    """
-    excess = -float(np.arcsin(np.clip(J[0, 1] / np.sqrt(J[0, 0] * J[1, 1]), -1.0, 1.0))) / np.pi
-    return ChiBarSquare(np.array([0.5 - excess, 0.5, excess]), 0) if excess > 0.0 else null
+def _tested_angle(small: FittedModel | FixedModel, big: FittedModel, embedding: Embedding) -> float | None:
+    """Angle arctan(g / |b_v|) of `bound`; None where what is empty is not told apart from what is tested."""
+    by_factor, nullities = _free_and_confined(big, embedding.at)
+    tested = np.flatnonzero(_free_and_confined(big, embedding.inner)[1])
+    block = int(tested[0])
+    empty = [m for i, m in enumerate(nullities) if m and i != block]
+    if nullities[block] != 1 or sorted(empty) != sorted(m for _, m in _null_spaces(small) if m):
+        return None
+    J = _confined_information(big, embedding, by_factor)
+    if not _is_definite(J):
+        return None
+    b = sum(m * (m + 1) // 2 for m in nullities[:block])
+    rest = np.delete(np.arange(len(J)), b)
+    J_aa, J_ab = J[np.ix_(rest, rest)], J[rest, b]
+    b_u = np.linalg.solve(J_aa, J_ab)
+    return float(np.arctan2(distance(b_u, J_aa, tuple(empty)), np.sqrt(J[b, b] - J_ab @ b_u)))
 
 
 def boundary_dimension(model: FittedModel | FixedModel) -> int:
@@ -130,20 +136,24 @@ def boundary_dimension(model: FittedModel | FixedModel) -> int:
     Amelunxen, D. and Buergisser, P. (2015). Intrinsic volumes of symmetric cones and applications in convex
     programming. Mathematical Programming 149, 105-130.
     """
+    return sum(m * (m + 1) // 2 + m * (k - m) for k, m in _null_spaces(model))
+
+
+def _null_spaces(model: FittedModel | FixedModel) -> list[tuple[int, int]]:
+    """Size k of each covariance matrix at the estimates, and dimension m of its null space."""
     if isinstance(model, FixedModel):
-        return 0
-    dimension = 0
+        return []
+    found = []
     for t, T in zip(model.deviance_function.cross.order, model.optimum.evaluation.factors, strict=True):
         for effects in model.factors[t].term_effects:
             lengths = np.linalg.svd(T[np.ix_(effects, effects)], compute_uv=False)
-            k, m = len(lengths), int((lengths <= RANK_TOLERANCE * max(lengths[0], 1.0)).sum())
-            dimension += m * (m + 1) // 2 + m * (k - m)
-    return dimension
+            found.append((len(lengths), int((lengths <= RANK_TOLERANCE * max(lengths[0], 1.0)).sum())))
+    return found
 
 
 def _free_and_confined(
     big: FittedModel | FixedModel, at: tuple[FloatArray, ...]
-) -> tuple[list[tuple[list[FloatArray], list[FloatArray]]], tuple[int, ...]]:
+) -> tuple[list[tuple[list[FloatArray], list[FloatArray]]], list[int]]:
     """
     Directions in which the covariance matrices may move freely, and in which they are confined.
 
@@ -157,10 +167,10 @@ def _free_and_confined(
     -------
     by_factor : list of tuple of list of ndarray (k_t, k_t)
         Free and confined directions of each grouping factor; those that are confined are within a null space.
-    sizes : tuple of int
-        Dimensions of the null spaces.
+    nullities : list of int
+        Dimension of the null space of the covariance matrix of each term.
     """
-    by_factor, sizes = [], []
+    by_factor, nullities = [], []
     for factor, S in zip(big.factors, at, strict=True):
         free: list[FloatArray] = []
         confined: list[FloatArray] = []
@@ -174,9 +184,9 @@ def _free_and_confined(
             for a, b in pairs:
                 direction = np.outer(axes[:, a], axes[:, b]) + np.outer(axes[:, b], axes[:, a])
                 (confined if b < n_zero else free).append(direction / (2.0 if a == b else 1.0))
-            sizes.extend([n_zero] * (n_zero > 0))
+            nullities.append(n_zero)
         by_factor.append((free, confined))
-    return by_factor, tuple(sizes)
+    return by_factor, nullities
 
 
 def _is_definite(J: FloatArray) -> bool:

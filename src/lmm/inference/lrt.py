@@ -118,9 +118,10 @@ def lrt(
 
     Where the smaller model's own estimates are on the boundary, the distribution for added random effects depends on
     true values that cannot be known. The table then has a distribution that is stochastically larger whatever they are,
-    "at most ...", and the p-value is an upper bound: for one variance beside one of zero from the angle of the cone, in
-    general from the mixture with r degrees of freedom more, where r counts the parameters that go when the empty
-    effects of the smaller model are left out. What the bound does not settle is for the bootstrap.
+    "at most ...", and the p-value is an upper bound. It comes from the mixture with r degrees of freedom more, where r
+    counts the parameters that go when the empty effects of the smaller model are left out, and where one variance is
+    tested from the angles between it and what is empty, which is closer. What the bound does not settle is for the
+    bootstrap.
 
     Parameters
     ----------
@@ -237,7 +238,7 @@ def compare(
         notes.append(
             f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
             "random effects depends on their true values. The p-value is an upper bound, whatever these are; "
-            "test='bootstrap' gives a closer one."
+            "test='bootstrap' draws the distribution for the estimated ones."
         )
     if null.covariance is not None:
         notes.append(

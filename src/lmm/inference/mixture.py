@@ -102,6 +102,36 @@ def chi_bar_square(J: FloatArray, sizes: tuple[int, ...], free: int, rng: np.ran
     return ChiBarSquare(weights, free, covariance)
 
 
+def circular_cone(d: int, angle: float) -> ChiBarSquare:
+    """
+    Distribution of the squared length of the projection of d independent normal variables on a circular cone.
+
+    Parameters
+    ----------
+    d : int
+        Dimension, 2 or more.
+    angle : float
+        Between the axis of the cone and its boundary, from 0 (a half-line) to pi / 2 (a half-space).
+
+    References
+    ----------
+    Amelunxen, D., Lotz, M., McCoy, M. B. and Tropp, J. A. (2014). Living on the edge: phase transitions in convex
+    programs with random data. Information and Inference 3, 224-294, appendix D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> str(circular_cone(2, np.pi / 4))
+    '0.25 chi2(0) + 0.5 chi2(1) + 0.25 chi2(2)'
+    """
+    sin, cos = float(np.sin(angle)), float(np.cos(angle))
+    k = np.arange(1, d)
+    weights = np.empty(d + 1)
+    weights[0], weights[d] = 0.5 * special.betainc((d - 1) / 2.0, 0.5, np.array([cos**2, sin**2]))
+    weights[1:d] = 0.5 * special.binom((d - 2) / 2.0, (k - 1) / 2.0) * sin ** (k - 1) * cos ** (d - k - 1)
+    return ChiBarSquare(weights, 0)
+
+
 def _orthant_weights(cov: FloatArray) -> FloatArray:
     """Weights for up to three variances whose estimates have this covariance (Shapiro 1985)."""
     d = len(cov)
