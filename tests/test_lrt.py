@@ -204,7 +204,7 @@ def test_a_boundary_in_the_smaller_model_gives_a_bound():
     assert small.is_singular
     assert row["null_distribution"].startswith("at most ")
     assert 0.0 < forced["p_value"] < row["p_value"] < 0.05
-    assert "The p-value is an upper bound" in result.notes[0]
+    assert "the p-value is an upper bound" in result.notes[0]
     assert "test='bootstrap'" in str(result)
     assert f"<={row['p_value']:.4f}" in str(result)
     # Fixed effects are tested as ever: they are orthogonal to the variances.

@@ -237,8 +237,8 @@ def compare(
         null = larger
         notes.append(
             f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
-            "random effects depends on their true values. The p-value is an upper bound, whatever these are; "
-            "test='bootstrap' draws the distribution for the estimated ones."
+            "random effects depends on their true values. In large samples the p-value is an upper bound, whatever "
+            "these are; test='bootstrap' draws the distribution for the estimated ones."
         )
     if null.covariance is not None:
         notes.append(
