@@ -239,9 +239,7 @@ def test_fits_by_the_other_criterion_are_fitted_again():
     assert "fitted by REML for the test" in str(exact)
 
 
-@pytest.mark.parametrize(
-    "function", [lmm.exact_f_test, lmm.exact_rlrt, lmm.exact_lrt, lmm.optimal_test, lmm.ranova, lmm.drop1]
-)
+@pytest.mark.parametrize("function", [lmm.exact_f_test, lmm.exact_rlrt, lmm.exact_lrt, lmm.optimal_test, lmm.ranova])
 def test_a_model_without_random_effects_is_refused(function):
     with pytest.raises(lmm.ArgumentError, match=f"{function.__name__} takes a model with random effects"):
         function(lmm.fit("weight ~ num.weeks", frame("pig"), allow_fixed=True))

@@ -10,6 +10,10 @@ from scipy import stats
 
 import lmm
 from conftest import MODELS, fit_quietly, fitted, frame
+from lmm.batch.refits import Refitter
+from lmm.inference.boundary import boundary_dimension
+from lmm.inference.cones import distance
+from lmm.inference.mixture import ChiBarSquare, circular_cone
 from lmm.inference.null_distribution import bootstrap_lrt_statistics
 
 # R 4.2.2, lme4 1.1-31, each model at its best optimum.
@@ -191,20 +195,134 @@ def test_parameters_set_to_values_inside_the_space():
         assert 0.05 < row["p_value"] < 1.0
 
 
-def test_a_boundary_in_the_smaller_model_is_said():
+def test_a_boundary_in_the_smaller_model_gives_a_bound():
     data = frame("oats")
     small = fit_quietly("yield ~ nitro + (nitro | Block)", data)
     big = fitted("oats", reml=True)
-    result = lmm.lrt(small, big)
+    result = lmm.lrt(small, big, rng=1)
+    row, forced = result.table.iloc[1], lmm.lrt(small, big, test="mixture", rng=1).table.iloc[1]
     assert small.is_singular
-    assert np.isnan(result.table["p_value"].iloc[1])
-    assert result.table["null_distribution"].iloc[1] == "unknown on the boundary"
+    assert row["null_distribution"].startswith("at most ")
+    assert 0.0 < forced["p_value"] < row["p_value"] < 0.05
+    assert "the p-value is an upper bound" in result.notes[0]
     assert "test='bootstrap'" in str(result)
-    forced = lmm.lrt(small, big, test="mixture", rng=1)
-    assert 0.0 < forced.table["p_value"].iloc[1] < 0.01
+    assert f"<={row['p_value']:.4f}" in str(result)
     # Fixed effects are tested as ever: they are orthogonal to the variances.
     fixed = lmm.lrt(fit_quietly("yield ~ 1 + (nitro | Block)", data), small)
     assert fixed.table["null_distribution"].iloc[1] == "chi2(1)"
+
+
+def test_a_bound_counts_the_parameters_of_the_empty_effects():
+    """A correlation of one: the model of one effect per block has two parameters less."""
+    data = frame("oats")
+    rows = "yield ~ nitro + (1 | Block:Variety)"
+    apart, whole = (fit_quietly(f"{rows} + (nitro {bar} Block)", data) for bar in ("||", "|"))
+    assert boundary_dimension(apart) == 1
+    assert boundary_dimension(whole) == 2
+    assert boundary_dimension(fitted("sleepstudy", reml=True)) == 0
+    row = lmm.lrt(apart, whole).table.iloc[1]
+    assert row["null_distribution"] == "at most chi2(2)"
+    assert row["p_value"] == pytest.approx(stats.chi2.sf(apart.deviance - whole.deviance, 2), rel=1e-6)
+
+
+def test_ranova_gives_bounds():
+    fit = fit_quietly("yield ~ nitro + (nitro | Block) + (1 | Block:Variety)", frame("oats"))
+    small = fit_quietly("yield ~ nitro + (nitro | Block)", frame("oats"))
+    row, expected = lmm.ranova(fit).loc["(1 | Block:Variety)"], lmm.lrt(small, fit).table.iloc[1]
+    assert row["null_distribution"] == expected["null_distribution"]
+    assert row["null_distribution"].startswith("at most ")
+    assert row["p_value"] == pytest.approx(expected["p_value"], rel=1e-6)
+
+
+def two_factors(rng, nested, n=6):
+    """No variance at all, and two factors, crossed or nested, that might have one."""
+    a, b = (array.ravel() for array in np.indices((n, n, 2))[:2])
+    return pd.DataFrame({"y": rng.normal(size=a.size), "a": a, "b": n * a + b if nested else b})
+
+
+def dense_correlation(data):
+    """Correlation of the information on two variances where all are zero, intercept and sigma^2 projected out."""
+    P = np.eye(len(data)) - 1.0 / len(data)
+    changes = [P @ (z @ z.T) @ P for z in (pd.get_dummies(data[name]).to_numpy(dtype=float) for name in ("a", "b"))]
+    J = np.array([[np.trace(s @ t) for s in [*changes, P]] for t in [*changes, P]])
+    J = J[:2, :2] - np.outer(J[:2, 2], J[2, :2]) / J[2, 2]
+    return J[0, 1] / np.sqrt(J[0, 0] * J[1, 1])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_the_bound_beside_one_variance_of_zero_holds_given_that_it_is_zero(nested):
+    rng = np.random.default_rng(2)
+    n_data = 2000
+    data = two_factors(rng, nested)
+    Y = rng.normal(size=(len(data), n_data))
+    small, big = (fit_quietly(formula, data) for formula in ("y ~ 1 + (1 | a)", "y ~ 1 + (1 | a) + (1 | b)"))
+    first, second = (Refitter(model).fit(Y) for model in (small, big))
+    on_boundary = np.flatnonzero(first.singular == 1.0)
+    statistics = np.maximum(first.criterion - second.criterion, 0.0)[on_boundary]
+    y = Y[:, on_boundary[np.argmax(statistics)]]
+    row = lmm.lrt(*(fit_quietly(model.formula, data.assign(y=y)) for model in (small, big))).table.iloc[1]
+    excess = max(-np.arcsin(dense_correlation(data)) / np.pi, 0.0)
+    weights = np.array([0.5 - excess, 0.5, excess])
+    text = " + ".join(f"{w:.3g} chi2({i})" for i, w in enumerate(weights) if w)
+    assert row["null_distribution"] == f"at most {text}"
+    assert (excess == 0.0) == nested
+    assert row["p_value"] == pytest.approx(weights[1:] @ stats.chi2.sf(row["statistic"], [1, 2]), rel=1e-6)
+    for level in (0.05, 0.2):
+        bounds = weights[1:] @ stats.chi2.sf(np.maximum(statistics, 1e-9), [[1], [2]])
+        share = np.mean((bounds <= level) & (statistics > 0.0))
+        assert share <= level + 3 * np.sqrt(level * (1 - level) / len(statistics))
+    assert 0.4 < len(statistics) / n_data < 0.8
+
+
+def likelihood_ratios(J, sizes, count):
+    """Those of draws from the apex: cone of all matrices less that of all but the last variance, projected."""
+    rng = np.random.default_rng(1)
+    z = np.linalg.solve(np.linalg.cholesky(J).T, rng.standard_normal((len(J), count))).T
+    b_u = np.linalg.solve(J[:-1, :-1], J[:-1, -1])
+    full = np.array([distance(row, J, sizes) for row in z]) ** 2
+    within = z[:, :-1] + z[:, -1:] * b_u
+    small = np.array([distance(row, J[:-1, :-1], sizes[:-1]) for row in within]) ** 2
+    outside = (J[-1, -1] - J[:-1, -1] @ b_u) * z[:, -1] ** 2
+    is_apex = np.einsum("ni,ij,nj->n", within, J[:-1, :-1], within) - small < 1e-9
+    angle = np.arctan2(distance(b_u, J[:-1, :-1], sizes[:-1]), np.sqrt(J[-1, -1] - J[:-1, -1] @ b_u))
+    return (small + outside - full)[is_apex], angle
+
+
+@pytest.mark.parametrize(("sizes", "obtuse"), [((1, 1), True), ((1, 1, 1), True), ((2, 1), True), ((1, 1, 1), False)])
+def test_circular_cones_bound_the_likelihood_ratio_of_one_variance(sizes, obtuse):
+    """Given that all else is empty; two variances in the plane attain the bound."""
+    d = sum(m * (m + 1) // 2 for m in sizes)
+    a = np.array([0.6, 0.0, 0.6]) if sizes == (2, 1) else np.full(d - 1, 0.9 if d == 2 else 0.6)
+    J = np.eye(d)
+    J[:-1, -1] = J[-1, :-1] = -a if obtuse else a
+    draws, angle = likelihood_ratios(J, sizes, 2000 if d == 2 else 500)
+    assert (angle > 0.1) == obtuse
+    limit = circular_cone(d, angle) if obtuse else ChiBarSquare(np.array([0.5, 0.5]), 0)
+    for x in (0.5, 2.0, 5.0):
+        share, error = np.mean(draws >= x), np.sqrt(limit.sf(x) * (1 - limit.sf(x)) / len(draws))
+        assert share <= limit.sf(x) + 3 * error
+        if d == 2:
+            assert share >= limit.sf(x) - 3 * error
+
+
+def test_the_bound_beside_several_empty_effects():
+    """From the dense information on three variances, all of them zero."""
+    rng = np.random.default_rng(6)
+    a, b, c = (array.ravel() for array in np.indices((4, 4, 4)))
+    data = pd.DataFrame({"y": rng.normal(size=64), "a": a, "b": b, "c": c})
+    mean = data.groupby("a")["y"].transform("mean") + data.groupby("b")["y"].transform("mean")
+    data["y"] -= 0.9 * mean  # so that a and b have no variance
+    small, big = (fit_quietly(formula, data) for formula in ("y ~ 1 + (1|a) + (1|b)", "y ~ 1 + (1|a) + (1|b) + (1|c)"))
+    assert boundary_dimension(small) == 2
+    P = np.eye(64) - 1.0 / 64
+    changes = [P @ (z @ z.T) @ P for z in (pd.get_dummies(data[name]).to_numpy(dtype=float) for name in "abc")]
+    J = np.array([[np.trace(s @ t) for s in [*changes, P]] for t in [*changes, P]])
+    J = J[:3, :3] - np.outer(J[:3, 3], J[3, :3]) / J[3, 3]
+    b_u = np.linalg.solve(J[:2, :2], J[:2, 2])
+    assert (b_u < 0.0).all()  # so that the nearest point of the cone is its apex
+    angle = np.arctan(np.sqrt(b_u @ J[:2, :2] @ b_u / (J[2, 2] - b_u @ J[:2, 2])))
+    row = lmm.lrt(small, big).table.iloc[1]
+    assert row["null_distribution"] == f"at most {circular_cone(3, angle)}"
 
 
 def test_no_gain_is_no_evidence_whatever_the_null_distribution():

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import nnls
 
 from lmm.inference.cones import simulated_weights
-from lmm.inference.mixture import ChiBarSquare, chi_bar_square
+from lmm.inference.mixture import ChiBarSquare, chi_bar_square, circular_cone
 
 
 def information(d, seed):
@@ -103,3 +103,22 @@ def test_error_of_the_tail():
     assert exact.sf_error(6.0) == 0.0
     assert 0.0 < mixture.sf_error(6.0) < 0.001
     assert abs(mixture.sf(6.0) - exact.sf(6.0)) <= 4.5 * mixture.sf_error(6.0)
+
+
+@pytest.mark.parametrize("d", [2, 3, 4, 6])
+@pytest.mark.parametrize("angle", [0.0, 0.3, np.pi / 4, 1.3, np.pi / 2])
+def test_circular_cones_against_projections(d, angle):
+    z = np.random.default_rng(4).normal(size=(100_000, d))
+    height, width = z[:, 0], np.linalg.norm(z[:, 1:], axis=1)
+    along = height * np.cos(angle) + width * np.sin(angle)  # the nearest generator
+    inside = width * np.cos(angle) <= height * np.sin(angle)
+    squared = np.where(inside, (z**2).sum(axis=1), np.maximum(along, 0.0) ** 2)
+    mixture = circular_cone(d, angle)
+    assert mixture.weights.sum() == pytest.approx(1.0)
+    for x in (0.1, 2.0, 6.0):
+        assert np.mean(squared >= x) == pytest.approx(mixture.sf(x), abs=6e-3)
+
+
+def test_matrices_of_size_two_are_a_circular_cone():
+    weights = simulated_weights(np.diag([1.0, 2.0, 1.0]), (2,), np.random.default_rng(0))[0]
+    assert weights == pytest.approx(circular_cone(3, np.pi / 4).weights, abs=4e-3)

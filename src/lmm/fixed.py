@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from lmm.alignment import responses
-from lmm.arguments import Seed
 from lmm.design import Design
-from lmm.display import Report, Table, format_column
+from lmm.display import Report, Table
 from lmm.estimates import Estimates
-from lmm.factors import GroupingFactor
 from lmm.linalg import FloatArray
 from lmm.linear import LinearModel
 from lmm.prediction.predict import predicted_mean
-from lmm.prediction.rows import fitted_rows, new_rows
-from lmm.prediction.simulate import simulate
+from lmm.prediction.rows import fitted_rows
 from lmm.standardize import Basis, standardize
+from lmm.summary import fixed_effects
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -29,13 +27,15 @@ class FixedModel(LinearModel):
     A fitted linear model without random effects, made by ``lmm.fit(..., allow_fixed=True)``.
 
     Its likelihood has the constants of a mixed model's, restricted under REML, so that the two can be compared
-    (`lmm.lrt`). Names mean what they mean on `FittedModel`.
+    (`lmm.lrt`). Names mean what they mean on `FittedModel`, but that sigma^2 has the divisor n - p whatever the
+    criterion, as for `lm` in R. So t and F tests, and limits, are exact, with n - p degrees of freedom (normal and
+    chi-square tests where sigma is known), and do not depend on ``reml``.
 
     Attributes
     ----------
     design : Design
     reml : bool
-        Whether the likelihood is the restricted one; then sigma^2 has the divisor n - p, otherwise n.
+        Whether the likelihood is the restricted one.
     known_sigma : float or None
         Residual standard deviation given by the user, None where it was estimated.
     estimates : Estimates
@@ -56,7 +56,6 @@ class FixedModel(LinearModel):
     known_sigma: float | None
     estimates: Estimates
 
-    factors: ClassVar[tuple[GroupingFactor, ...]] = ()
     converged: ClassVar[bool] = True
     is_singular: ClassVar[bool] = False
 
@@ -83,76 +82,12 @@ class FixedModel(LinearModel):
     @property
     def fittedvalues(self) -> pd.Series[float]:
         """X beta + offset, on the index of the rows used."""
-        return self.predict()
+        return pd.Series(predicted_mean(self, fitted_rows(self, {})), index=self.design.index)
 
     @property
     def resid(self) -> pd.Series[float]:
         """Response less fitted values, on the index of the rows used."""
         return pd.Series(self.design.y, index=self.design.index) - self.fittedvalues
-
-    def predict(self, newdata: Any = None) -> pd.Series[float]:  # noqa: ANN401 - frames of any library
-        """
-        Mean X beta + offset of the rows used, or of new data; NaN where a variable is missing.
-
-        Parameters
-        ----------
-        newdata : DataFrame, optional
-            The predictors; without it, the rows used by the fit.
-
-        Returns
-        -------
-        Series (m,)
-            On the index of the rows used or of the new data.
-
-        Raises
-        ------
-        DataError
-            For a column, or a level of a factor, that is not as in the data of the fit.
-        ArgumentError
-            For new data where the offset of the fit was given as an array.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> import pandas as pd
-        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
-        >>> fit.predict(pd.DataFrame({"num.weeks": [1, 9]})).round(2)
-        0    25.57
-        1    75.24
-        dtype: float64
-        """
-        rows = fitted_rows(self, {}) if newdata is None else new_rows(self, newdata, {}, "error")
-        return pd.Series(predicted_mean(self, rows), index=rows.index)
-
-    def simulate(self, n: int = 1, *, rng: Seed = None) -> FloatArray:
-        """
-        Draw n responses, shape (n, nobs); the same seed gives the same draws.
-
-        Parameters
-        ----------
-        n : int
-            Number of responses.
-        rng : int or Generator, optional
-            Seed.
-
-        Returns
-        -------
-        ndarray (n, nobs)
-            One response per row.
-
-        Raises
-        ------
-        ArgumentError
-            When n is no whole number of responses.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
-        >>> fit.simulate(3, rng=1).shape
-        (3, 432)
-        """
-        return simulate(self, n, rng=rng)
 
     def refit(self, y: ArrayLike) -> FixedModel:
         """
@@ -185,13 +120,23 @@ class FixedModel(LinearModel):
         design = replace(self.design, y=responses(y, self.design.index))
         return fit_fixed_design(design, reml=self.reml, sigma=self.known_sigma)
 
-    def summary(self) -> FixedSummary:
+    def summary(self, ddf: str | None = "satterthwaite") -> FixedSummary:
         """
         Readable account of the fit; prints as text, shows as HTML in a notebook.
+
+        Parameters
+        ----------
+        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"} or None
+            Degrees of freedom of the tests, see `coef_table`; None leaves the tests out.
 
         Returns
         -------
         FixedSummary
+
+        Raises
+        ------
+        ArgumentError
+            For another method.
 
         Examples
         --------
@@ -201,19 +146,17 @@ class FixedModel(LinearModel):
         Linear model without random effects, fit by REML
         Formula: weight ~ num.weeks
         <BLANKLINE>
-        Coefficients:
-                  Estimate Std. Error t value
-        Intercept    19.36     0.4605   42.03
-        num.weeks     6.21     0.0818   75.88
+        Fixed effects (degrees of freedom: residual):
+                  Estimate Std. Error  df t value p-value
+        Intercept    19.36     0.4605 430   42.03 <0.0001
+        num.weeks     6.21     0.0818 430   75.88 <0.0001
         <BLANKLINE>
         Number of obs: 432, residual standard deviation: 4.392, REML criterion: 2506.9448
         """
-        columns = [np.asarray(series, dtype=np.float64) for series in (self.params, self.bse, self.tvalues)]
-        cells = zip(self.params.index, *(format_column(column, most_decimals=4) for column in columns), strict=True)
         method, criterion = ("REML", "REML criterion") if self.reml else ("maximum likelihood", "deviance")
         return FixedSummary(
             f"Linear model without random effects, fit by {method}\nFormula: {self.formula}",
-            Table("Coefficients:", ("", "Estimate", "Std. Error", "t value"), tuple(cells), 1),
+            fixed_effects(self, ddf),
             f"Number of obs: {self.nobs}, residual standard deviation: {self.sigma:.4g}, "
             f"{criterion}: {self.deviance:.4f}",
         )
@@ -224,7 +167,7 @@ class FixedSummary(Report):
     """Summary of a `FixedModel`: a heading, its coefficients and a line of figures."""
 
     heading: str
-    coefficients: Table
+    coefficients: Table | None
     figures: str
 
     _before_note = "\n\n"
@@ -233,7 +176,7 @@ class FixedSummary(Report):
         return self.heading.splitlines()
 
     def _tables(self) -> list[Table]:
-        return [self.coefficients]
+        return [] if self.coefficients is None else [self.coefficients]
 
     def _notes(self) -> list[str]:
         return [self.figures]
@@ -263,14 +206,15 @@ def fit_fixed_design(design: Design, *, reml: bool, sigma: float | None) -> Fixe
     Least squares, with the likelihood that a mixed model has where all its random effects are zero.
 
     ML: n (1 + log(2 pi RSS / n)); REML: log|X'WX| + (n - p) (1 + log(2 pi RSS / (n - p))); both less the sum of the
-    logs of the weights. With sigma known the second factor is nu log(2 pi sigma^2) + RSS / sigma^2.
+    logs of the weights. With sigma known the second factor is nu log(2 pi sigma^2) + RSS / sigma^2. The estimate of
+    sigma^2 is RSS / (n - p) in any case.
     """
     _, residual, basis = least_squares(design)
     n, p = design.X.shape
     nu = n - p if reml else n
     rss = float(residual @ residual)
     if sigma is None:
-        used = basis.scale * float(np.sqrt(rss / nu))
+        used = basis.scale * float(np.sqrt(rss / (n - p)))
         criterion = nu * (1.0 + float(np.log(2.0 * np.pi * rss / nu)))
     else:
         used = sigma

@@ -11,30 +11,25 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from lmm import publication
 from lmm.arguments import Seed, as_numbers
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
 from lmm.factors import GroupingFactor, random_effects_matrix, relative_factor
-from lmm.inference.coefficients import coef_table, conf_int
-from lmm.inference.contrasts import ContrastResult, contrast
 from lmm.inference.ddf import KenwardRoger, Satterthwaite, kenward_roger, satterthwaite
-from lmm.inference.hypotheses import Weights
 from lmm.inference.information import VarianceInformation, cov_variance, information, variance_information
 from lmm.inference.variance_table import variance_components, variance_components_table
 from lmm.linalg import FloatArray
 from lmm.linear import LinearModel
 from lmm.optimize import Control, Optimum
 from lmm.prediction.blup import conditional_covariances, conditional_modes
-from lmm.prediction.predict import predict, predicted_mean
+from lmm.prediction.predict import predicted_mean
 from lmm.prediction.rows import fitted_rows
 from lmm.prediction.selection import chosen_effects
-from lmm.prediction.simulate import simulate
 from lmm.prediction.tables import joint_covariance, random_effects_table
 from lmm.standardize import Basis
 from lmm.structure import Structure, structure
-from lmm.tidy import augment, glance, tidy
+from lmm.tidy import augment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,11 +125,6 @@ class FittedModel(LinearModel):
         return self.deviance_function.reml
 
     @property
-    def n_groups(self) -> dict[str, int]:
-        """Number of levels of each grouping factor."""
-        return {factor.group: factor.n_levels for factor in self.factors}
-
-    @property
     def n_params(self) -> int:
         """Number of fixed effects, parameters in theta, and sigma where it was estimated."""
         return len(self.design.names) + len(self.theta) + (self.known_sigma is None)
@@ -145,161 +135,6 @@ class FittedModel(LinearModel):
         return self.optimum.converged
 
     # Fixed effects
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values of the fixed effects, with Satterthwaite's degrees of freedom."""
-        return self.coef_table()["p_value"]
-
-    def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
-        """
-        Fixed effects with standard errors, t tests and confidence limits.
-
-        Parameters
-        ----------
-        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
-            Degrees of freedom: Satterthwaite's, from the exact Hessian of the deviance; Kenward and Roger's, with their
-            adjusted covariance (REML only); rows less parameters; or infinitely many. Satterthwaite's and Kenward and
-            Roger's lie between 1 and the number of rows.
-        level : float
-            Confidence level of the limits, which use the same degrees of freedom as the p-values.
-
-        Returns
-        -------
-        DataFrame (p, 7)
-            By coefficient name, columns estimate, std_error, df, statistic, p_value, lower, upper; a coefficient that
-            was dropped is NaN.
-
-        Raises
-        ------
-        ArgumentError
-            For another method, a level outside (0, 1), and Kenward-Roger on a maximum likelihood fit.
-
-        References
-        ----------
-        Kenward, M. G. and Roger, J. H. (1997). Small sample inference for fixed effects from restricted maximum
-        likelihood. Biometrics 53, 983-997.
-        Kuznetsova, A., Brockhoff, P. B. and Christensen, R. H. B. (2017). lmerTest package: tests in linear mixed
-        effects models. Journal of Statistical Software 82(13).
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
-        >>> fit.coef_table().round(3)
-                   estimate  std_error    df  statistic  p_value    lower    upper
-        Intercept   251.405      6.825  17.0     36.838      0.0  237.007  265.804
-        Days         10.467      1.546  17.0      6.771      0.0    7.206   13.729
-        """
-        return coef_table(self, ddf, level)
-
-    def conf_int(self, level: float = 0.95, method: str = "wald", **options: Any) -> pd.DataFrame:  # noqa: ANN401
-        """
-        Confidence limits.
-
-        Parameters
-        ----------
-        level : float
-            Confidence level.
-        method : {"wald", "profile", "bootstrap"}
-            "wald": fixed effects, from their standard errors, as in `coef_table`. "profile": fixed effects, standard
-            deviations and correlations, from `profile`; with ``scale="variance"`` variances in place of standard
-            deviations. "bootstrap": fixed effects, variances, covariances and sigma, from `bootstrap`. A variance
-            parameter has the same name with both: ``"Residual"`` is the standard deviation with "profile", the
-            variance with "bootstrap".
-        **options
-            For "wald", ``ddf`` of `coef_table`; for "profile", ``which``, ``criterion``, ``workers``, ``progress`` of
-            `profile` and ``scale`` of its result; for "bootstrap", ``n``, ``rng``, ``kind``, ``workers``, ``progress``
-            of `bootstrap` and ``interval``, the method of its result's limits.
-
-        Returns
-        -------
-        DataFrame
-            Columns lower, upper, by parameter.
-
-        Raises
-        ------
-        ArgumentError
-            For another method or option, or a level outside (0, 1).
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"), reml=False)
-        >>> fit.conf_int().round(2)
-                    lower   upper
-        Intercept  237.47  265.34
-        Days         7.31   13.62
-        >>> fit.conf_int(method="profile").round(2)
-                                 lower   upper
-        Intercept               237.68  265.13
-        Days                      7.36   13.58
-        Subject.Intercept        14.38   37.72
-        Subject.Days              3.80    8.75
-        Subject.Intercept.Days   -0.48    0.69
-        Residual                 22.90   28.86
-        """
-        return conf_int(self, level, method, options)
-
-    def contrast(
-        self,
-        L: Weights,
-        rhs: ArrayLike = 0.0,
-        *,
-        ddf: str = "satterthwaite",
-        level: float = 0.95,
-        joint: bool = True,
-    ) -> ContrastResult | pd.DataFrame:
-        """
-        Test linear hypotheses L beta = rhs about the fixed effects.
-
-        Parameters
-        ----------
-        L : str, mapping of str to float, or array_like (p,) or (r, p)
-            Equations in the coefficients' names, separated by commas (``"Line[1] = Line[2]"``,
-            ``"Age[T.1] - 2 * Age[T.2] = 0.5, Line[1] = 10"``); the weights of one contrast by name; or an array.
-        rhs : float or array_like (r,)
-            Values under the null hypothesis, where L holds numbers.
-        ddf : {"satterthwaite", "kenward-roger", "residual", "normal"}
-            Degrees of freedom; see `coef_table`.
-        level : float
-            Confidence level of the limits.
-        joint : bool
-            One test of all contrasts together, or a table of single ones.
-
-        Returns
-        -------
-        ContrastResult
-            A t test of one contrast, or a joint F test of several, with the null hypothesis in words.
-        DataFrame (r, 7)
-            Without ``joint``: columns estimate, std_error, df, statistic, p_value, lower, upper.
-
-        Raises
-        ------
-        ArgumentError
-            For a name the model does not have (with the nearest one), a shape that does not fit, and text that is not
-            linear in the coefficients.
-        ModelError
-            When a contrast is not estimable, or the equations contradict each other.
-
-        References
-        ----------
-        Fai, A. H.-T. and Cornelius, P. L. (1996). Approximate F-tests of multiple degree of freedom hypotheses in
-        generalized least squares analyses of unbalanced split-plot experiments. Journal of Statistical Computation
-        and Simulation 54, 363-378.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
-        >>> print(fit.contrast("Days = 8"))
-        Test of a contrast
-        Null hypothesis: Days = 8.
-        t = 1.5961, null distribution t(17), p-value 0.1289
-        Degrees of freedom: satterthwaite.
-        Estimate 10.4673, standard error 1.54579, interval 7.20596 to 13.7286
-        """
-        return contrast(self, L, rhs, ddf, level, joint=joint)
 
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
@@ -680,71 +515,6 @@ class FittedModel(LinearModel):
 
         return residuals(self, kind)
 
-    # Data frames for other tools
-
-    def tidy(
-        self,
-        effects: str | Sequence[str] = "fixed",
-        *,
-        conf_int: bool = True,
-        level: float = 0.95,
-        ddf: str = "satterthwaite",
-    ) -> pd.DataFrame:
-        """
-        Parameters as a data frame in the shape of broom.mixed.
-
-        Parameters
-        ----------
-        effects : {"fixed", "ran_pars", "ran_vals"} or a sequence of them
-            Fixed effects; standard deviations and correlations; predicted random effects.
-        conf_int : bool
-            Whether to add limits.
-        level : float
-            Confidence level of the limits.
-        ddf : str
-            Degrees of freedom of the fixed effects; see `coef_table`.
-
-        Returns
-        -------
-        DataFrame
-            Columns effect, group, term, estimate, std_error, df, statistic, p_value, conf_low, conf_high, and level
-            before term for predicted random effects; NaN where a column does not apply.
-
-        Raises
-        ------
-        ArgumentError
-            For other effects.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
-        >>> fit.tidy("ran_pars")[["group", "term", "estimate", "conf_low", "conf_high"]].round(1)
-              group             term  estimate  conf_low  conf_high
-        0     Batch    sd__Intercept      42.0      18.9       93.1
-        1  Residual  sd__Observation      49.5      37.3       65.7
-        """
-        return tidy(self, effects, conf_int=conf_int, level=level, ddf=ddf)
-
-    def glance(self) -> pd.DataFrame:
-        """
-        Give the fit as one row, in the shape of broom.mixed.
-
-        Returns
-        -------
-        DataFrame (1, 11)
-            Columns nobs, n_params, df_resid, sigma, llf, deviance, aic, bic, reml, is_singular, converged.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
-        >>> fit.glance()[["nobs", "sigma", "deviance", "aic"]].round(2)
-           nobs  sigma  deviance     aic
-        0    30  49.51    319.65  325.65
-        """
-        return glance(self)
-
     def augment(self) -> pd.DataFrame:
         """
         Give the rows used with what the fit says of each, in the shape of broom.mixed.
@@ -767,31 +537,6 @@ class FittedModel(LinearModel):
         """
         return augment(self)
 
-    # The plug-in format of maketables, see `lmm.publication`
-
-    @property
-    def __maketables_coef_table__(self) -> pd.DataFrame:
-        return publication.coefficients(self)
-
-    def __maketables_stat__(self, key: str) -> float | int | None:
-        return publication.statistics(self).get(key)
-
-    @property
-    def __maketables_default_stat_keys__(self) -> list[str]:
-        return publication.default_keys(self)
-
-    @property
-    def __maketables_stat_labels__(self) -> dict[str, str]:
-        return publication.labels(self)
-
-    @property
-    def __maketables_depvar__(self) -> str:
-        return self.design.response_name
-
-    @property
-    def __maketables_vcov_info__(self) -> dict[str, str | None]:
-        return publication.covariance_kind(self)
-
     # Matrices
 
     @property
@@ -810,116 +555,6 @@ class FittedModel(LinearModel):
         return relative_factor(self.factors, self.estimates.T)
 
     # Verbs
-
-    def predict(
-        self,
-        newdata: Any = None,  # noqa: ANN401 - frames of any library
-        *,
-        random: bool | str | list[str] = True,
-        new_levels: str = "error",
-        interval: str | None = None,
-        level: float = 0.95,
-    ) -> pd.Series[float] | pd.DataFrame:
-        """
-        Predict the response of the rows used, or of new data.
-
-        Standard errors are exact under the fitted variance parameters: they come from the joint covariance of the
-        errors of the fixed effects and of the predicted random effects.
-
-        Parameters
-        ----------
-        newdata : DataFrame, optional
-            The predictors; the response is not needed. Without it, the rows used by the fit.
-        random : bool, str or list of str
-            Random effects that are included: all (True), none (False), those of some grouping factors (``"Subject"``)
-            or of some terms (``"(1 | Subject)"``). The others enter neither the mean nor its variance, and their
-            grouping columns need not exist.
-        new_levels : {"error", "population"}
-            What to do about a level that the fit did not have: refuse it by name, or predict the population mean with
-            the variance of a new level in the interval.
-        interval : {None, "confidence", "prediction"}
-            Whether to add standard errors and normal limits: of the mean X beta + Z b, or of an observation, with
-            sigma^2 / w more.
-        level : float
-            Confidence level of the limits.
-
-        Returns
-        -------
-        Series (m,), or DataFrame (m, 4) with columns fit, se, lower, upper
-            On the index of the rows used or of the new data; NaN where a variable is missing.
-
-        Raises
-        ------
-        DataError
-            For a level or a column that the fit did not have, by name.
-
-        Warns
-        -----
-        LMMWarning
-            When rows need a coefficient that the data of the fit do not determine (see `params`): that of an empty
-            cell, or of a column that no longer is the combination of others that it was.
-
-        References
-        ----------
-        Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a selection model. Biometrics
-        31, 423-447.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> import pandas as pd
-        >>> fit = lmm.fit("Reaction ~ Days + (Days | Subject)", lmm.datasets.load("sleepstudy"))
-        >>> new = pd.DataFrame({"Days": [0, 9], "Subject": ["308", "somebody new"]})
-        >>> fit.predict(new, new_levels="population", interval="confidence").round(3)
-               fit      se    lower    upper
-        0  253.664  12.255  229.645  277.683
-        1  345.611  61.966  224.160  467.062
-        """
-        return predict(self, newdata, random=random, new_levels=new_levels, interval=interval, level=level)
-
-    def simulate(
-        self,
-        n: int = 1,
-        *,
-        rng: Seed = None,
-        random: str = "new",
-        newdata: Any = None,  # noqa: ANN401 - frames of any library
-    ) -> FloatArray:
-        """
-        Draw responses from the fitted model.
-
-        Parameters
-        ----------
-        n : int
-            Number of responses.
-        rng : int or Generator, optional
-            Seed; the same seed gives the same draws.
-        random : {"new", "conditional"}
-            Draw the random effects anew, or keep the predicted ones.
-        newdata : DataFrame, optional
-            Rows to simulate; without it, the rows used by the fit.
-
-        Returns
-        -------
-        ndarray (n, m)
-            One response per row.
-
-        Raises
-        ------
-        ArgumentError
-            When n is no whole number of responses, or for another ``random``.
-        DataError
-            For new data without a column that the model uses; with ``random="conditional"`` also for a level that the
-            fit did not have.
-
-        Examples
-        --------
-        >>> import lmm
-        >>> fit = lmm.fit("Yield ~ 1 + (1 | Batch)", lmm.datasets.load("dyestuff"))
-        >>> fit.simulate(3, rng=1).shape
-        (3, 30)
-        """
-        return simulate(self, n, rng=rng, random=random, newdata=newdata)
 
     def refit(self, y: ArrayLike | pd.DataFrame) -> Any:  # noqa: ANN401 - the type depends on the number of dimensions
         """

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from lmm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from lmm.fixed import FixedModel
+    from lmm.linear import LinearModel
     from lmm.model import FittedModel
+
+
+def has_random_effects(model: LinearModel) -> TypeGuard[FittedModel]:
+    """Whether a fitted model is a mixed one."""
+    return bool(model.factors)
 
 
 def mixed_model(given: object, caller: str) -> FittedModel:

@@ -19,7 +19,7 @@ import pandas as pd
 from lmm.inference.parameters import RESIDUAL, variance_parameters
 
 if TYPE_CHECKING:
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 # The package's names of the columns of `FittedModel.coef_table`.
 COLUMNS = {
@@ -33,13 +33,13 @@ COLUMNS = {
 }
 
 
-def coefficients(model: FittedModel) -> pd.DataFrame:
-    """Coefficients that were estimated, with Satterthwaite's degrees of freedom: columns b, se, t, p, limits and df."""
+def coefficients(model: LinearModel) -> pd.DataFrame:
+    """Coefficients that were estimated, with the tests of `coef_table`: columns b, se, t, p, limits and df."""
     table = model.coef_table().loc[list(model.design.names), list(COLUMNS)]
     return table.rename(columns=COLUMNS).rename_axis("Coefficient")
 
 
-def statistics(model: FittedModel) -> dict[str, float | int]:
+def statistics(model: LinearModel) -> dict[str, float | int]:
     """
     Figures below the coefficients by their keys.
 
@@ -63,17 +63,17 @@ def statistics(model: FittedModel) -> dict[str, float | int]:
     return found
 
 
-def default_keys(model: FittedModel) -> list[str]:
+def default_keys(model: LinearModel) -> list[str]:
     """Keys of the figures that are shown unless others are asked for: all but two."""
     return [key for key in statistics(model) if key not in {"deviance", "df_resid"}]
 
 
-def labels(model: FittedModel) -> dict[str, str]:
+def labels(model: LinearModel) -> dict[str, str]:
     """Labels of figures that mean something else than the package's own labels say."""
     restricted = {"ll": "Restricted log-likelihood", "deviance": "REML criterion"}
     return {f"SD ({RESIDUAL})": "Residual SD"} | (restricted if model.reml else {})
 
 
-def covariance_kind(model: FittedModel) -> dict[str, str | None]:
+def covariance_kind(model: LinearModel) -> dict[str, str | None]:
     """How the standard errors were computed: from the model, no clusters."""
     return {"vcov_type": f"model-based, {'REML' if model.reml else 'ML'}", "clustervar": None}

@@ -8,9 +8,11 @@ import numpy as np
 
 from lmm.display import Table, as_html, capital, format_column, format_p
 from lmm.factors import GroupingFactor
+from lmm.inference.ddf import ddf_used
 from lmm.linalg import FloatArray, correlation
 
 if TYPE_CHECKING:
+    from lmm.linear import LinearModel
     from lmm.model import FittedModel
 
 # Correlations of fixed effects are printed for up to this many coefficients.
@@ -54,7 +56,7 @@ class Summary:
         self.residuals = _scaled_residuals(model)
         self.random = _random_effects(model)
         self.counts = _counts(model)
-        self.fixed = _fixed_effects(model, ddf)
+        self.fixed = fixed_effects(model, ddf)
         self.correlations = _correlations(model)
         self.notes = _notes(model)
 
@@ -157,7 +159,8 @@ def _counts(model: FittedModel) -> str:
     return "\n".join(lines)
 
 
-def _fixed_effects(model: FittedModel, ddf: str | None) -> Table | None:
+def fixed_effects(model: LinearModel, ddf: str | None) -> Table | None:
+    """Table of the fixed effects with their tests, None where there are none; see `FittedModel.summary`."""
     table = model.coef_table("normal" if ddf is None else ddf)
     if not len(table):
         return None
@@ -168,12 +171,13 @@ def _fixed_effects(model: FittedModel, ddf: str | None) -> Table | None:
     header = ["", "Estimate", "Std. Error"]
     if ddf is None:
         return Table("Fixed effects:", (*header, "t value"), tuple(zip(*columns, ratio, strict=True)), 1)
-    if ddf != "normal":
+    used = ddf_used(model, ddf)
+    if used != "normal":
         header.append("df")
         columns.append(format_column(np.round(table["df"].to_numpy(), 1), most_decimals=1))
-    header.extend(["z value" if ddf == "normal" else "t value", "p-value"])
+    header.extend(["z value" if used == "normal" else "t value", "p-value"])
     columns.extend([ratio, [format_p(p_value) for p_value in table["p_value"]]])
-    title = "Fixed effects (normal tests):" if ddf == "normal" else f"Fixed effects (degrees of freedom: {ddf}):"
+    title = "Fixed effects (normal tests):" if used == "normal" else f"Fixed effects (degrees of freedom: {used}):"
     return Table(title, tuple(header), tuple(zip(*columns, strict=True)), 1)
 
 

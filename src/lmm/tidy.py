@@ -16,8 +16,10 @@ import pandas as pd
 from lmm.arguments import true_or_false
 from lmm.diagnostics.leverage import cooks_distance, leverage
 from lmm.errors import ArgumentError
+from lmm.models import has_random_effects
 
 if TYPE_CHECKING:
+    from lmm.linear import LinearModel
     from lmm.model import FittedModel
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals")
@@ -37,7 +39,7 @@ GLANCE = (
 )
 
 
-def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, level: float, ddf: str) -> pd.DataFrame:
+def tidy(model: LinearModel, effects: str | Sequence[str], *, conf_int: bool, level: float, ddf: str) -> pd.DataFrame:
     """One row per parameter; see `FittedModel.tidy`."""
     asked = list(effects) if isinstance(effects, (list, tuple)) else [effects]
     if not asked or not all(isinstance(effect, str) and effect in EFFECTS for effect in asked):
@@ -47,6 +49,8 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     for effect in asked:
         if effect == "fixed":
             parts.append(_fixed(model, level, ddf))
+        elif not has_random_effects(model):
+            raise ArgumentError(f'{model.formula!r} has no random effects: effects must be "fixed"; got {effect!r}')
         else:
             parts.append(_parameters(model, level) if effect == "ran_pars" else _values(model, level))
     columns = ["effect", "group", "term", "estimate", "std_error", "df", "statistic", "p_value"]
@@ -57,7 +61,7 @@ def tidy(model: FittedModel, effects: str | Sequence[str], *, conf_int: bool, le
     return pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
 
 
-def _fixed(model: FittedModel, level: float, ddf: str) -> pd.DataFrame:
+def _fixed(model: LinearModel, level: float, ddf: str) -> pd.DataFrame:
     table = model.coef_table(ddf, level).rename(columns={"lower": "conf_low", "upper": "conf_high"})
     return table.rename_axis("term").reset_index().assign(effect="fixed", group="")
 
@@ -91,7 +95,7 @@ def _values(model: FittedModel, level: float) -> pd.DataFrame:
     return model.random_effects_table(level).rename(columns=names).assign(effect="ran_vals")
 
 
-def glance(model: FittedModel) -> pd.DataFrame:
+def glance(model: LinearModel) -> pd.DataFrame:
     """One row per model; see `FittedModel.glance`."""
     return pd.DataFrame([{name: getattr(model, name) for name in GLANCE}])
 

@@ -12,9 +12,10 @@ from lmm.inference.contrasts import f_test
 from lmm.inference.ddf import approximation
 from lmm.inference.term_hypotheses import estimable_hypotheses, sequential_hypotheses
 from lmm.linalg import FloatArray, triangular_factor
-from lmm.models import mixed_model
+from lmm.models import linear_model
 
 if TYPE_CHECKING:
+    from lmm.fixed import FixedModel
     from lmm.model import FittedModel
 
 TYPES = {1: 1, 2: 2, 3: 3, "1": 1, "2": 2, "3": 3, "I": 1, "II": 2, "III": 3}
@@ -22,13 +23,13 @@ TYPES = {1: 1, 2: 2, 3: 3, "1": 1, "2": 2, "3": 3, "I": 1, "II": 2, "III": 3}
 MOST_CELLS = 6
 
 
-def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> pd.DataFrame:  # noqa: A002 - R's name
+def anova(fit: FittedModel | FixedModel, type: int | str = 3, ddf: str = "satterthwaite") -> pd.DataFrame:  # noqa: A002 - R's name
     """
     F tests of the terms of the fixed effects.
 
     Parameters
     ----------
-    fit : FittedModel
+    fit : FittedModel or FixedModel
     type : {1, 2, 3}
         What each term is adjusted for: 1, the terms before it; 2, all terms that do not contain it; 3, all others,
         as an average over the cells of the terms that contain it. The result does not depend on how factors are
@@ -70,7 +71,7 @@ def anova(fit: FittedModel, type: int | str = 3, ddf: str = "satterthwaite") -> 
     temperature        2100.300  420.060     5.0   210.0     20.520    0.000
     recipe:temperature  205.978   20.598    10.0   210.0      1.006    0.439
     """
-    fit = mixed_model(fit, "anova")
+    fit = linear_model(fit, "anova")
     if not isinstance(type, (int, str)) or isinstance(type, bool) or type not in TYPES:
         raise ArgumentError(f"type must be 1, 2 or 3; got {type!r}. Models are compared by lmm.lrt")
     method = approximation(fit, ddf)

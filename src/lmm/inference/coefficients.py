@@ -11,9 +11,10 @@ from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError
 from lmm.inference.contrasts import contrast_table
 from lmm.inference.ddf import approximation
+from lmm.models import has_random_effects
 
 if TYPE_CHECKING:
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 # What `conf_int` passes on, by method.
 INTERVALS = {
@@ -23,7 +24,7 @@ INTERVALS = {
 }
 
 
-def coef_table(model: FittedModel, ddf: str, level: float) -> pd.DataFrame:
+def coef_table(model: LinearModel, ddf: str, level: float) -> pd.DataFrame:
     """Table of the fixed effects; see `FittedModel.coef_table`."""
     confidence_level(level)
     design = model.design
@@ -32,7 +33,7 @@ def coef_table(model: FittedModel, ddf: str, level: float) -> pd.DataFrame:
     return table.reindex(list(design.all_names))
 
 
-def conf_int(model: FittedModel, level: float, method: str, options: dict[str, Any]) -> pd.DataFrame:
+def conf_int(model: LinearModel, level: float, method: str, options: dict[str, Any]) -> pd.DataFrame:
     """Confidence limits; see `FittedModel.conf_int`."""
     confidence_level(level)
     one_of("method", method, INTERVALS)
@@ -43,6 +44,11 @@ def conf_int(model: FittedModel, level: float, method: str, options: dict[str, A
             )
     if method == "wald":
         return coef_table(model, options.get("ddf", "satterthwaite"), level)[["lower", "upper"]]
+    if not has_random_effects(model):
+        raise ArgumentError(
+            f"method={method!r} is for models with random effects, and {model.formula!r} has none: its limits by "
+            'method="wald" are exact'
+        )
     if method == "profile":
         from lmm.inference.profile import profile_conf_int  # noqa: PLC0415 - most fits are not profiled
 

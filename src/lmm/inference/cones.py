@@ -46,7 +46,8 @@ def simulated_weights(J: FloatArray, sizes: tuple[int, ...], rng: np.random.Gene
     weights : ndarray (d + 1,)
     covariance : ndarray (d + 1, d + 1)
     """
-    J = _isometric(J, sizes)
+    scale = _isometric_scale(J, sizes)
+    J = J * np.outer(scale, scale)
     d = len(J)
     count = DRAWS if d == THREE else PROJECTED_DRAWS
     z = np.linalg.solve(np.linalg.cholesky(J).T, rng.standard_normal((d, count))).T
@@ -67,9 +68,17 @@ def simulated_weights(J: FloatArray, sizes: tuple[int, ...], rng: np.random.Gene
     return _most_likely(densities)
 
 
-def _isometric(J: FloatArray, sizes: tuple[int, ...]) -> FloatArray:
+def distance(x: FloatArray, J: FloatArray, sizes: tuple[int, ...]) -> float:
+    """Distance of a point x, shape (d,), from a product of cones in the metric J; arguments as above."""
+    scale = _isometric_scale(J, sizes)
+    J = J * np.outer(scale, scale)
+    apart = x / scale - _project((x / scale)[None, :], J, sizes)[0]
+    return float(np.sqrt(apart @ J @ apart))
+
+
+def _isometric_scale(J: FloatArray, sizes: tuple[int, ...]) -> FloatArray:
     """
-    The metric in coordinates where projecting is easy: entries off the diagonal times sqrt(2), unit information.
+    Units (d,) of coordinates where projecting is easy: entries off the diagonal times sqrt(2), unit information.
 
     Congruences with a diagonal matrix leave the cone as it is.
     """
@@ -80,8 +89,7 @@ def _isometric(J: FloatArray, sizes: tuple[int, ...]) -> FloatArray:
         start += len(a)
         unit = own[a == b] ** -0.25
         scales.append(unit[a] * unit[b] * np.where(a == b, 1.0, np.sqrt(0.5)))
-    scale = np.concatenate(scales)
-    return np.asarray(J * np.outer(scale, scale))
+    return np.concatenate(scales)
 
 
 def _matrices(x: FloatArray, sizes: tuple[int, ...]) -> list[FloatArray]:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from lmm.arguments import confidence_level, true_or_false
 from lmm.errors import ModelError
-from lmm.inference.ddf import Approximation, approximation
+from lmm.inference.ddf import Approximation, approximation, ddf_used
 from lmm.inference.distributions import f_tail, t_quantile, two_sided_p
 from lmm.inference.hypotheses import Hypothesis, Weights, read_hypothesis
 from lmm.inference.result import TestResult
@@ -29,7 +29,7 @@ from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, triangular_factor
 
 if TYPE_CHECKING:
     from lmm.design import Design
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,7 @@ class ContrastResult(TestResult):
 
 
 def contrast(
-    model: FittedModel, L: Weights, rhs: ArrayLike, ddf: str, level: float, *, joint: bool
+    model: LinearModel, L: Weights, rhs: ArrayLike, ddf: str, level: float, *, joint: bool
 ) -> ContrastResult | pd.DataFrame:
     """Test L beta = rhs; see `FittedModel.contrast`."""
     design = model.design
@@ -80,13 +80,14 @@ def contrast(
     if not together:
         return table
     null = f"{'; '.join(hypothesis.equations)}."
+    notes = (f"Degrees of freedom: {ddf_used(model, ddf)}.",)
     if len(weights) == 1:
         row = table.iloc[0]
         df = float(row["df"])
         distribution = "standard normal" if np.isinf(df) else f"t({df:.5g})"
         values = (float(row["statistic"]), (df,), float(row["p_value"]))
-        return ContrastResult("Test of a contrast", null, *values, distribution, "t", _notes(ddf), table)
-    independent, notes = _independent(model, weights, hypothesis)
+        return ContrastResult("Test of a contrast", null, *values, distribution, "t", notes, table)
+    independent, more = _independent(model, weights, hypothesis)
     F = f_test(model, weights[independent], method, rhs=hypothesis.rhs[independent])
     distribution = f"F({F.num_df:g}, {F.den_df:.5g})"
     return ContrastResult(
@@ -97,7 +98,7 @@ def contrast(
         F.p_value,
         distribution,
         "F",
-        (*notes, *_notes(ddf)),
+        (*more, *notes),
         table,
     )
 
@@ -113,7 +114,7 @@ class FTest:
     unscaled: float
 
 
-def f_test(model: FittedModel, L: FloatArray, method: Approximation, *, rhs: FloatArray | float = 0.0) -> FTest:
+def f_test(model: LinearModel, L: FloatArray, method: Approximation, *, rhs: FloatArray | float = 0.0) -> FTest:
     """Joint F test of independent contrasts L, shape (r, p), over the estimated coefficients."""
     r = len(L)
     deviation = L @ model.estimates.beta - rhs
@@ -123,14 +124,14 @@ def f_test(model: FittedModel, L: FloatArray, method: Approximation, *, rhs: Flo
 
 
 def contrast_table(
-    model: FittedModel, L: FloatArray, method: Approximation, *, level: float, rhs: FloatArray | float = 0.0
+    model: LinearModel, L: FloatArray, method: Approximation, *, level: float, rhs: FloatArray | float = 0.0
 ) -> pd.DataFrame:
     """
     Single contrasts with t tests and limits; the p-value and the limits come from the same degrees of freedom.
 
     Parameters
     ----------
-    model : FittedModel
+    model : LinearModel
     L : ndarray (r, p)
         Contrasts of the estimated coefficients.
     method : Approximation
@@ -185,7 +186,7 @@ def _require_estimable(hypothesis: Hypothesis, design: Design) -> None:
     )
 
 
-def _independent(model: FittedModel, weights: FloatArray, hypothesis: Hypothesis) -> tuple[BoolArray, tuple[str, ...]]:
+def _independent(model: LinearModel, weights: FloatArray, hypothesis: Hypothesis) -> tuple[BoolArray, tuple[str, ...]]:
     """Rows of L that do not follow from those before them, with a note on the others, which must agree with them."""
     _, kept = triangular_factor((weights @ model.estimates.root_cov_beta).T)
     if kept.all():
@@ -196,7 +197,3 @@ def _independent(model: FittedModel, weights: FloatArray, hypothesis: Hypothesis
     if not np.allclose(implied, hypothesis.rhs[~kept], rtol=1e-8, atol=1e-12):
         raise ModelError(f"the hypothesis contradicts itself: the other equations rule out {equations[0]}")
     return kept, (f"Left out, because it follows from the others: {'; '.join(equations)}.",)
-
-
-def _notes(ddf: str) -> tuple[str, ...]:
-    return (f"Degrees of freedom: {ddf}.",)

@@ -29,11 +29,12 @@ import numpy as np
 
 from lmm.arguments import one_of
 from lmm.errors import ArgumentError
-from lmm.fixed import FixedModel
 from lmm.inference.forms import fixed_products, quadratic_forms
 from lmm.linalg import FloatArray
+from lmm.models import has_random_effects
 
 if TYPE_CHECKING:
+    from lmm.linear import LinearModel
     from lmm.model import FittedModel
 
 METHODS = ("satterthwaite", "kenward-roger", "residual", "normal")
@@ -168,9 +169,11 @@ class KenwardRoger:
         return df, df * (1.0 - a_2 / r) / (df - 2.0)
 
 
-def approximation(model: FittedModel | FixedModel, ddf: object) -> Approximation:
+def approximation(model: LinearModel, ddf: object) -> Approximation:
     """
     Give the approximation that a name stands for, computed once for a model.
+
+    Without random effects every method but the normal one gives the exact degrees of freedom of least squares.
 
     Raises
     ------
@@ -178,20 +181,33 @@ def approximation(model: FittedModel | FixedModel, ddf: object) -> Approximation
         For another name, and for Kenward-Roger on a maximum likelihood fit.
     """
     one_of("ddf", ddf, METHODS)
-    if ddf == "kenward-roger" and not model.reml:
+    cov = model.estimates.cov_beta
+    if ddf == "normal":
+        return Constant(cov, np.inf)
+    if not has_random_effects(model):
+        return Constant(cov, exact_df(model))
+    if ddf == "residual":
+        return Constant(cov, float(max(model.df_resid, 1)))
+    if ddf == "satterthwaite":
+        return model.satterthwaite
+    if not model.reml:
         raise ArgumentError(
             "the Kenward-Roger method belongs to REML, and this model is fitted by maximum likelihood: "
             'fit with reml=True, or use ddf="satterthwaite"'
         )
-    cov = model.estimates.cov_beta
-    if ddf == "normal":
-        return Constant(cov, np.inf)
-    if ddf == "residual":
-        return Constant(cov, float(max(model.df_resid, 1)))
-    if isinstance(model, FixedModel):
-        # Least squares: both methods give the degrees of freedom of sigma^2, whose divisor they are.
-        return Constant(cov, float(model.nobs - len(cov)) if model.reml else float(model.nobs))
-    return model.satterthwaite if ddf == "satterthwaite" else model.kenward_roger
+    return model.kenward_roger
+
+
+def exact_df(model: LinearModel) -> float:
+    """Degrees of freedom of least squares: rows less coefficients, infinitely many where sigma is known."""
+    return float(model.nobs - len(model.design.names)) if model.known_sigma is None else np.inf
+
+
+def ddf_used(model: LinearModel, ddf: str) -> str:
+    """Name of the degrees of freedom that a method comes to: without random effects, those of the residuals."""
+    if ddf == "normal" or has_random_effects(model):
+        return ddf
+    return "residual" if model.known_sigma is None else "normal"
 
 
 def satterthwaite(model: FittedModel) -> Satterthwaite:

@@ -17,7 +17,7 @@ from lmm.inference.anova import anova
 from lmm.inference.lrt import Comparison, check_test, compare
 from lmm.inference.reduced import fit_quietly, remaining_columns, without_fixed
 from lmm.linalg import RANK_TOLERANCE
-from lmm.models import mixed_model
+from lmm.models import linear_model, mixed_model
 from lmm.syntax import term_name
 from lmm.workers import Workers
 
@@ -42,7 +42,8 @@ def ranova(
 
     The reduced models are fitted by the criterion of the fit, REML or ML; their fixed effects are the same. The null
     distributions are those of `lrt`: a variance of zero lies on the boundary, so the p-value is one of a mixture of
-    chi-squares.
+    chi-squares. Where a reduced model has a variance of zero itself, the distribution is a bound (``"at most ..."``),
+    and so is the p-value.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def ranova(
     return pd.DataFrame(rows, columns=list(COLUMNS), index=names)
 
 
-def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") -> pd.DataFrame:
+def drop1(fit: FittedModel | FixedModel, test: str = "lrt", *, ddf: str = "satterthwaite") -> pd.DataFrame:
     """
     Tests of the fixed terms, each dropped from the model in turn.
 
@@ -101,7 +102,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
 
     Parameters
     ----------
-    fit : FittedModel
+    fit : FittedModel or FixedModel
     test : {"lrt", "f"}
         Likelihood-ratio tests of ML fits, a REML fit being fitted again by ML, as restricted likelihoods with different
         fixed effects are not comparable; or the F tests of type II of `anova` in the fit as it is, that all
@@ -132,7 +133,7 @@ def drop1(fit: FittedModel, test: str = "lrt", *, ddf: str = "satterthwaite") ->
     Line           5  259.4999     6.0424  4.0   0.1960
     Age            7  257.4761     0.0187  2.0   0.9907
     """
-    fit = mixed_model(fit, "drop1")
+    fit = linear_model(fit, "drop1")
     if not isinstance(test, str) or test not in {"lrt", "f"}:
         raise ArgumentError(f'test must be "lrt" (likelihood ratios) or "f" (F tests); got {test!r}')
     names = _droppable(fit.design)

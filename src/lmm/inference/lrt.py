@@ -14,7 +14,7 @@ from lmm.arguments import Seed, at_least, one_of, random_generator
 from lmm.display import Report, Table, format_column, format_p
 from lmm.errors import ArgumentError
 from lmm.fixed import FixedModel
-from lmm.inference.boundary import null_distribution
+from lmm.inference.boundary import bound, null_distribution
 from lmm.inference.distributions import simulated_p
 from lmm.inference.mixture import ChiBarSquare
 from lmm.inference.nested import Embedding, check_comparable, embed, same_fixed_part
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TESTS = ("auto", "chi2", "mixture", "bootstrap")
 COLUMNS = ("n_params", "aic", "bic", "llf", "deviance", "statistic", "df", "null_distribution", "p_value")
 UNKNOWN = "unknown on the boundary"
+# How the text of a null distribution begins that is only a bound.
+AT_MOST = "at most "
 # A larger model whose deviance is higher by more than this was not fitted to its optimum.
 WORSE = 1e-6
 
@@ -46,8 +48,9 @@ class Comparison:
     df : int
         Difference of the numbers of parameters, those that the data do not determine left out.
     distribution : str
-        Null distribution as text.
+        Null distribution as text; ``"at most ..."`` where it is stochastically larger than the true one.
     p_value : float
+        An upper bound where the distribution is one.
     notes : tuple of str
     """
 
@@ -67,7 +70,8 @@ class LRTResult(Report):
     ----------
     table : DataFrame
         One row per model, by increasing number of parameters, named by its formula: n_params, aic, bic, llf, deviance;
-        and for its comparison with the row before statistic, df, null_distribution (text) and p_value.
+        and for its comparison with the row before statistic, df, null_distribution (text) and p_value. Where the text
+        begins with "at most", the p-value is an upper bound.
     method : str
         ``"REML"`` or ``"maximum likelihood"``: how all models of the table were fitted.
     notes : tuple of str
@@ -95,7 +99,7 @@ class LRTResult(Report):
             _blank_first(format_column(table["statistic"].to_numpy(dtype=np.float64), digits=5)),
             _blank_first([f"{x:.0f}" for x in table["df"]]),
             list(table["null_distribution"]),
-            [format_p(p) for p in table["p_value"]],
+            [_p_cell(*cells) for cells in zip(table["null_distribution"], table["p_value"], strict=True)],
         ]
         header = ("Model", "n_params", "aic", "bic", "llf", "deviance", "LR", "df", "null distribution", "p-value")
         return [Table("", header, tuple(zip(*columns, strict=True)), 1)]
@@ -110,8 +114,14 @@ def lrt(
     Each model is compared with the next larger one. The null distribution is derived from where the smaller model lies
     in the larger: inside, it is chi-square; on the boundary, as with a variance of zero, a mixture of chi-squares with
     the weights of the cone in which the variances may move. One variance against none: 0.5 chi2(0) + 0.5 chi2(1); a
-    slope correlated with k effects: 0.5 chi2(k) + 0.5 chi2(k + 1). Where the smaller model's own estimates are on the
-    boundary, theory gives no answer for added random effects: the p-value is NaN, and the bootstrap is the way.
+    slope correlated with k effects: 0.5 chi2(k) + 0.5 chi2(k + 1).
+
+    Where the smaller model's own estimates are on the boundary, the distribution for added random effects depends on
+    true values that cannot be known. The table then has a distribution that is stochastically larger whatever they are,
+    "at most ...", and the p-value is an upper bound. It comes from the mixture with r degrees of freedom more, where r
+    counts the parameters that go when the empty effects of the smaller model are left out, and where one variance is
+    tested from the angles between it and what is empty, which is closer. What the bound does not settle is for the
+    bootstrap.
 
     Parameters
     ----------
@@ -119,9 +129,10 @@ def lrt(
         Fitted to the same rows, in any order. Models fitted by REML are compared as they are when they have the same
         fixed effects; otherwise all are fitted again by ML, with a note.
     test : {"auto", "chi2", "mixture", "bootstrap"}
-        Null distribution: derived; chi-square with the difference in parameters, which is conservative on the
-        boundary; the derived mixture even where the smaller model's estimates are on the boundary, as if they were
-        not; or simulated from the smaller model, both models fitted to each draw.
+        Null distribution: derived; chi-square with the difference in parameters, which is conservative where variances
+        of zero are tested and the smaller model's own are not zero; the derived mixture even where the smaller model's
+        estimates are on the boundary, as if they were not; or simulated from the smaller model, both models fitted to
+        each draw.
     n_boot : int
         Draws of the bootstrap.
     rng : int or Generator, optional
@@ -148,6 +159,9 @@ def lrt(
 
     Baey, C., Cournede, P.-H. and Kuhn, E. (2019). Asymptotic distribution of likelihood ratio test statistics for
     variance components in nonlinear mixed effects models. Computational Statistics & Data Analysis 135, 107-122.
+
+    Susko, E. (2013). Likelihood ratio tests with boundary constraints using data-dependent degrees of freedom.
+    Biometrika 100, 1019-1023.
 
     Examples
     --------
@@ -209,17 +223,29 @@ def compare(
         )
     if test == "bootstrap":
         return _bootstrap(small, big, statistic, df, n_boot, rng, workers, tuple(notes))
-    null, why = _null(small, big, embedding, df, test, rng)
+    null = _null(small, big, embedding, df, test, rng)
     if null is None:
         if statistic == 0.0:  # reached under any null distribution
             return Comparison(statistic, df, UNKNOWN, 1.0, tuple(notes))
-        return Comparison(statistic, df, UNKNOWN, np.nan, (*notes, why))
+        notes.append(
+            f"The null distribution is not known, as {big.formula!r} adds parameters on the boundary that the data do "
+            "not determine: use test='bootstrap', or leave them out."
+        )
+        return Comparison(statistic, df, UNKNOWN, np.nan, tuple(notes))
+    larger = bound(null, small, big, embedding) if test == "auto" and _adds_random(small, big) else None
+    if larger is not None:
+        null = larger
+        notes.append(
+            f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
+            "random effects depends on their true values. In large samples the p-value is an upper bound, whatever "
+            "these are; test='bootstrap' draws the distribution for the estimated ones."
+        )
     if null.covariance is not None:
         notes.append(
             f"The weights of the mixture are simulated; that gives the p-value of {big.formula!r} a standard error of "
             f"{null.sf_error(statistic):.1g}."
         )
-    return Comparison(statistic, df, str(null), null.sf(statistic), tuple(notes))
+    return Comparison(statistic, df, f"{AT_MOST if larger is not None else ''}{null}", null.sf(statistic), tuple(notes))
 
 
 def _null(
@@ -229,20 +255,11 @@ def _null(
     df: int,
     test: str,
     rng: np.random.Generator,
-) -> tuple[ChiBarSquare | None, str]:
-    """Null distribution by theory; None where there is none, and why."""
-    if test == "chi2" and df > 0:
-        return ChiBarSquare(np.ones(1), df), ""
-    if test == "auto" and small.is_singular and _adds_random(small, big):
-        return None, (
-            f"Estimated variances of {small.formula!r} are on the boundary, where the null distribution of added "
-            "random effects is not known: use test='bootstrap', or leave the empty terms out of both models."
-        )
-    null = null_distribution(small, big, embedding, rng) if df > 0 else None
-    return null, (
-        f"The null distribution is not known, as {big.formula!r} adds parameters on the boundary that the data do not "
-        "determine: use test='bootstrap', or leave them out."
-    )
+) -> ChiBarSquare | None:
+    """Null distribution by theory, as if no variance of the smaller model were zero; None where there is none."""
+    if df <= 0:
+        return None
+    return ChiBarSquare(np.ones(1), df) if test == "chi2" else null_distribution(small, big, embedding, rng)
 
 
 def _adds_random(small: FittedModel | FixedModel, big: FittedModel | FixedModel) -> bool:
@@ -298,6 +315,12 @@ def _frame(fits: Sequence[FittedModel | FixedModel], steps: Sequence[Comparison]
 def _distinct(names: Sequence[str]) -> list[str]:
     """Names, numbered where one occurs again."""
     return [name if name not in names[:i] else f"{name} [{names[:i].count(name) + 1}]" for i, name in enumerate(names)]
+
+
+def _p_cell(distribution: str, p_value: float) -> str:
+    """A p-value, or a bound of it, as text."""
+    text = format_p(p_value)
+    return f"<={text}" if distribution.startswith(AT_MOST) and not text.startswith("<") else text
 
 
 def _blank_first(cells: list[str]) -> list[str]:

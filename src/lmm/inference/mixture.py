@@ -16,7 +16,7 @@ Silvapulle, M. J. and Sen, P. K. (2005). Constrained Statistical Inference, sect
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -58,6 +58,10 @@ class ChiBarSquare:
             return f"chi2({self.least})"
         return " + ".join(f"{weight:.3g} chi2({self.least + i})" for i, weight in enumerate(self.weights))
 
+    def plus(self, df: int) -> ChiBarSquare:
+        """Distribution of the sum with an independent chi-square variable with ``df`` degrees of freedom."""
+        return replace(self, least=self.least + df)
+
     def sf(self, x: float) -> float:
         """Probability of x or more."""
         return float(self.weights @ self._tails(x))
@@ -96,6 +100,36 @@ def chi_bar_square(J: FloatArray, sizes: tuple[int, ...], free: int, rng: np.ran
         return ChiBarSquare(_orthant_weights(np.asarray(np.linalg.inv(J))), free)
     weights, covariance = simulated_weights(J, sizes, rng)
     return ChiBarSquare(weights, free, covariance)
+
+
+def circular_cone(d: int, angle: float) -> ChiBarSquare:
+    """
+    Distribution of the squared length of the projection of d independent normal variables on a circular cone.
+
+    Parameters
+    ----------
+    d : int
+        Dimension, 2 or more.
+    angle : float
+        Between the axis of the cone and its boundary, from 0 (a half-line) to pi / 2 (a half-space).
+
+    References
+    ----------
+    Amelunxen, D., Lotz, M., McCoy, M. B. and Tropp, J. A. (2014). Living on the edge: phase transitions in convex
+    programs with random data. Information and Inference 3, 224-294, appendix D.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> str(circular_cone(2, np.pi / 4))
+    '0.25 chi2(0) + 0.5 chi2(1) + 0.25 chi2(2)'
+    """
+    sin, cos = float(np.sin(angle)), float(np.cos(angle))
+    k = np.arange(1, d)
+    weights = np.empty(d + 1)
+    weights[0], weights[d] = 0.5 * special.betainc((d - 1) / 2.0, 0.5, np.array([cos**2, sin**2]))
+    weights[1:d] = 0.5 * special.binom((d - 2) / 2.0, (k - 1) / 2.0) * sin ** (k - 1) * cos ** (d - k - 1)
+    return ChiBarSquare(weights, 0)
 
 
 def _orthant_weights(cov: FloatArray) -> FloatArray:

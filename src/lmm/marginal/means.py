@@ -14,7 +14,7 @@ import pandas as pd
 from lmm.arguments import confidence_level, one_of
 from lmm.errors import ArgumentError, ModelError
 from lmm.inference.contrasts import contrast_table, estimable
-from lmm.inference.ddf import Approximation, approximation
+from lmm.inference.ddf import Approximation, approximation, ddf_used
 from lmm.linalg import FloatArray
 from lmm.marginal.adjustments import ADJUSTMENTS, adjusted_p, critical_value
 from lmm.marginal.families import Contrasts, Family, read_family
@@ -218,7 +218,7 @@ def _marginal(
     unknown = estimates["estimate"].isna().to_numpy()
     if unknown.any():
         notes.append(cells_note(design, grid, cells[0], unknown, var))
-    notes.append(f"Degrees of freedom: {request.ddf}. Confidence level: {request.level:g}.")
+    notes.append(f"Degrees of freedom: {ddf_used(fit, request.ddf)}. Confidence level: {request.level:g}.")
     contrasts = None
     if request.contrasts is not None:
         k = grid.n_means // math.prod(len(grid.points[name]) for name in by)

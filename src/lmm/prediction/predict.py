@@ -15,7 +15,6 @@ Henderson, C. R. (1975). Best linear unbiased estimation and prediction under a 
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +25,15 @@ from lmm.arguments import confidence_level, one_of
 from lmm.conditional import conditional_variances, random_parts
 from lmm.crossproducts import Block
 from lmm.errors import ArgumentError
+from lmm.inference.ddf import exact_df
+from lmm.inference.distributions import t_quantile
 from lmm.linalg import FloatArray
+from lmm.models import has_random_effects
 from lmm.prediction.rows import MISSING, Rows, fitted_rows, new_rows
 from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
-    from lmm.fixed import FixedModel
+    from lmm.linear import LinearModel
     from lmm.model import FittedModel
 
 # Rows whose standard errors are computed at a time.
@@ -39,7 +41,7 @@ CHUNK = 20_000
 
 
 def predict(
-    model: FittedModel,
+    model: LinearModel,
     newdata: Any = None,  # noqa: ANN401 - frames of any library
     *,
     random: bool | str | list[str] = True,
@@ -55,16 +57,17 @@ def predict(
     mean = predicted_mean(model, rows)
     if interval is None:
         return pd.Series(mean, index=rows.index)
-    variance = _new_variance(model, rows) if newdata is not None else _fitted_variance(model, rows)
+    variance = _mean_variance(model, rows, are_new=newdata is not None)
     if interval == "prediction":
         variance = variance + model.sigma**2 / _weights(model, newdata)
     variance = np.where(np.isnan(mean), np.nan, variance)
     se = np.sqrt(variance)
-    half = NormalDist().inv_cdf(0.5 + level / 2.0) * se
+    df = np.inf if has_random_effects(model) else exact_df(model)
+    half = t_quantile(0.5 + level / 2.0, np.array(df)) * se
     return pd.DataFrame({"fit": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=rows.index)
 
 
-def predicted_mean(model: FittedModel | FixedModel, rows: Rows, *, random: bool = True) -> FloatArray:
+def predicted_mean(model: LinearModel, rows: Rows, *, random: bool = True) -> FloatArray:
     """X beta + Z b + offset, shape (m,), with or without Z b; NaN where a variable is missing."""
     mean: FloatArray = rows.X @ model.estimates.beta
     for part in rows.random if random else ():
@@ -75,6 +78,13 @@ def predicted_mean(model: FittedModel | FixedModel, rows: Rows, *, random: bool 
         padded[-1] = np.nan
         mean += np.einsum("na,na->n", part.columns, padded[part.codes])
     return mean if rows.offset is None else mean + rows.offset
+
+
+def _mean_variance(model: LinearModel, rows: Rows, *, are_new: bool) -> FloatArray:
+    """Variance of the error of the predicted means, shape (m,), of the rows of the fit or of new ones."""
+    if not has_random_effects(model):
+        return np.asarray(((rows.X @ model.estimates.root_cov_beta) ** 2).sum(axis=1))
+    return _new_variance(model, rows) if are_new else _fitted_variance(model, rows)
 
 
 def _fitted_variance(model: FittedModel, rows: Rows) -> FloatArray:
@@ -117,7 +127,7 @@ def _variance(model: FittedModel, X: FloatArray, shift: FloatArray, within: Floa
     return np.asarray(model.sigma**2 * within)
 
 
-def _weights(model: FittedModel, newdata: Any) -> FloatArray | float:  # noqa: ANN401
+def _weights(model: LinearModel, newdata: Any) -> FloatArray | float:  # noqa: ANN401
     """Precision weights of the rows that are predicted."""
     if newdata is None:
         return 1.0 if model.design.weights is None else model.design.weights

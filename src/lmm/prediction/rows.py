@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from lmm.design import Design
     from lmm.factors import GroupingFactor
-    from lmm.fixed import FixedModel
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 # Code of a row whose group label is missing.
 MISSING = -1
@@ -72,7 +71,7 @@ class Rows:
     index: pd.Index[Any]
 
 
-def fitted_rows(model: FittedModel | FixedModel, effects: Mapping[int, BoolArray]) -> Rows:
+def fitted_rows(model: LinearModel, effects: Mapping[int, BoolArray]) -> Rows:
     """The rows of the fit, with some of the random effects of some factors."""
     random = tuple(
         RandomRows(t, _only(model.factors[t].columns, mask), model.factors[t].codes, model.factors[t].n_levels)
@@ -82,7 +81,7 @@ def fitted_rows(model: FittedModel | FixedModel, effects: Mapping[int, BoolArray
 
 
 def new_rows(
-    model: FittedModel | FixedModel,
+    model: LinearModel,
     newdata: Any,  # noqa: ANN401 - frames of any library
     effects: Mapping[int, BoolArray],
     new_levels: str,

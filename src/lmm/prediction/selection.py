@@ -13,11 +13,10 @@ from lmm.syntax import match_name
 
 if TYPE_CHECKING:
     from lmm.factors import GroupingFactor
-    from lmm.fixed import FixedModel
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 
-def chosen_effects(model: FittedModel | FixedModel, random: bool | str | list[str]) -> dict[int, BoolArray]:
+def chosen_effects(model: LinearModel, random: bool | str | list[str]) -> dict[int, BoolArray]:
     """
     Effects that are included, by number of their grouping factor.
 
@@ -38,7 +37,7 @@ def chosen_effects(model: FittedModel | FixedModel, random: bool | str | list[st
     """
     if isinstance(random, (bool, np.bool_)):
         return {t: np.ones(len(factor.effects), dtype=bool) for t, factor in enumerate(model.factors) if random}
-    if not isinstance(random, (str, list, tuple)):
+    if not isinstance(random, (str, list, tuple)) or not model.factors:
         raise _not_random(model, random)
     chosen: dict[int, BoolArray] = {}
     for wanted in [random] if isinstance(random, str) else random:
@@ -47,7 +46,7 @@ def chosen_effects(model: FittedModel | FixedModel, random: bool | str | list[st
     return chosen
 
 
-def _read(model: FittedModel | FixedModel, wanted: str) -> dict[int, BoolArray]:
+def _read(model: LinearModel, wanted: str) -> dict[int, BoolArray]:
     groups = [factor.group for factor in model.factors]
     name = match_name(wanted, groups)
     if name is not None:
@@ -64,15 +63,17 @@ def _read(model: FittedModel | FixedModel, wanted: str) -> dict[int, BoolArray]:
     return chosen
 
 
-def _not_random(model: FittedModel | FixedModel, given: object) -> ArgumentError:
+def _not_random(model: LinearModel, given: object) -> ArgumentError:
     groups = [factor.group for factor in model.factors]
+    if not groups:
+        return ArgumentError(f"random must be True or False, as {model.formula!r} has no random effects; got {given!r}")
     return ArgumentError(
         f"random must be True, False, grouping factors among {groups}, or terms such as '(1 | {groups[0]})'; "
         f"got {given!r}"
     )
 
 
-def _matching(model: FittedModel | FixedModel, factor: GroupingFactor, part: RandomPart) -> BoolArray:
+def _matching(model: LinearModel, factor: GroupingFactor, part: RandomPart) -> BoolArray:
     """The effects of a factor that a term asks for."""
     wanted = {frozenset(term) for term in part.effects.terms} | (
         {frozenset[str]()} if part.effects.intercept else set()

@@ -15,12 +15,11 @@ from lmm.prediction.rows import fitted_rows, new_rows
 from lmm.prediction.selection import chosen_effects
 
 if TYPE_CHECKING:
-    from lmm.fixed import FixedModel
-    from lmm.model import FittedModel
+    from lmm.linear import LinearModel
 
 
 def simulate(
-    model: FittedModel | FixedModel,
+    model: LinearModel,
     n: int = 1,
     *,
     rng: Seed = None,
