@@ -281,3 +281,9 @@ def test_what_is_refused(options, text):
 def test_a_forgotten_operator_is_pointed_at():
     with pytest.raises(lmm.FormulaError, match="reads as a call"):
         lmm.fit("Reaction ~ Days(1 | Subject)", frame("sleepstudy"), allow_fixed=True)
+
+
+def test_residual_degrees_of_freedom_are_those_of_the_tests():
+    fit = lmm.fit("weight ~ num.weeks", lmm.datasets.load("pig_weights"), allow_fixed=True)
+    assert fit.df_resid == fit.nobs - 2 == fit.coef_table()["df"].iloc[0] == fit.glance()["df_resid"].iloc[0]
+    assert fit.n_params == 3

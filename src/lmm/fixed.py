@@ -75,6 +75,11 @@ class FixedModel(LinearModel):
         return len(self.design.names) + (self.known_sigma is None)
 
     @property
+    def df_resid(self) -> int:
+        """Rows less fixed effects, n - p: the degrees of freedom of sigma^2 and of the tests."""
+        return self.nobs - len(self.design.names)
+
+    @property
     def modes(self) -> list[FloatArray]:
         """Predicted random effects by grouping factor: none."""
         return []
