@@ -188,7 +188,7 @@ class BatchEvaluation:
             self.value[which],
             [T[which] for T in self.factors],
             None if self.Lambda is None else self.Lambda[which],
-            self.G[..., which],
+            self.G.compress(which, axis=3),
             self.N[which],
             self.L[which],
         )
@@ -405,7 +405,7 @@ def classes_of_levels(R: FloatArray) -> tuple[IntArray, FloatArray]:
     flat = R.reshape(-1, R.shape[2])
     unit = ALIKE * float(np.abs(flat).max())
     _, first, class_of = np.unique(np.round(flat / unit), axis=1, return_index=True, return_inverse=True)
-    return class_of.ravel(), R[:, :, first]
+    return class_of.ravel(), R.take(first, axis=2)
 
 
 def _cholesky(M: FloatArray) -> tuple[FloatArray, BoolArray]:
