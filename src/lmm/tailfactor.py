@@ -183,25 +183,21 @@ class TailFactor:
         reached = np.flatnonzero(np.bincount(rows.indices, minlength=rows.shape[1]))
         paths = sparse.csr_array(self.scaling.matrix[reached])
         own = []
-        for stage, elimination in zip(self.tail.stages, self._eliminations, strict=True):
+        for stage, weights in zip(self.tail.stages, self._weights, strict=True):
             own.append(paths[:, stage.columns].multiply(1.0 / np.sqrt(self.factored[stage.diagonal])))
-            paths = paths @ elimination
+            paths = paths @ self._elimination(stage, weights)
         some = sparse.csr_array(rows[:, reached])
         nothing = sparse.csr_array((len(reached), 0))
         staged = sparse.csr_array(some @ sparse.hstack([nothing, *own], format="csr"))
         return staged, sparse.csr_array(some @ paths[:, self.tail.core.columns])
 
-    @cached_property
-    def _eliminations(self) -> list[sparse.csr_array]:
-        """For each stage, the matrix (q_T, q_T) that takes its columns out of rows."""
-        found = []
-        for stage, weights in zip(self.tail.stages, self._weights, strict=True):
-            kept = np.ones(self.tail.n_columns)
-            kept[stage.columns] = 0.0
-            out = weights.tocoo()
-            cells = (-out.data, (stage.columns[out.col], out.row))
-            found.append(sparse.csr_array(sparse.diags_array(kept) + sparse.csr_array(cells, shape=(len(kept),) * 2)))
-        return found
+    def _elimination(self, stage: Stage, weights: sparse.csr_array) -> sparse.csr_array:
+        """Matrix (q_T, q_T) that takes the columns of a stage out of rows."""
+        kept = np.ones(self.tail.n_columns)
+        kept[stage.columns] = 0.0
+        out = weights.tocoo()
+        cells = (-out.data, (stage.columns[out.col], out.row))
+        return sparse.csr_array(sparse.diags_array(kept) + sparse.csr_array(cells, shape=(len(kept), len(kept))))
 
     @cached_property
     def _core_inverse(self) -> FloatArray:

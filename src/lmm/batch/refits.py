@@ -74,7 +74,7 @@ class Refits:
         self.failures.update({int(where[i]): reason for i, reason in found.failures.items()})
 
     def put_one(self, i: int, found: Estimates, *, singular: bool) -> None:
-        """Write the estimates of response number i."""
+        """Write the estimates of replicate number i."""
         self.beta[i], self.std_error[i] = found.beta, np.sqrt(np.diagonal(found.cov_beta))
         self.sigma[i], self.criterion[i], self.singular[i] = found.sigma, found.criterion, singular
         for own, covariance in zip(self.covariances, found.covariances, strict=True):

@@ -350,7 +350,7 @@ def cost_of_one(deviance: ProfiledDeviance) -> int | None:
     if m > MOST_COLUMNS:
         return None
     n_first = deviance.covariances[cross.order[0]].n_theta
-    C = classes_of_levels(deviance.reduction.R)[1].shape[2]
+    C = _classes(deviance.reduction.R)[1].shape[2]
     K = C * k * (k + 1) // 2
     if (1 + n_first) * K * m**2 > MOST_PRODUCTS:
         return None
@@ -363,7 +363,7 @@ def batch_system(deviance: ProfiledDeviance) -> BatchSystem:
     reduction, cross = deviance.reduction, deviance.cross
     k, J = cross.sizes[0]
     p, q = cross.p, cross.A_BT.shape[1]
-    class_of, R = classes_of_levels(reduction.R)
+    class_of, R = _classes(reduction.R)
     C = R.shape[2]
     # c of the columns [Z_T X], by column, direction and level.
     c = np.empty((q + p, k, J))
@@ -400,7 +400,7 @@ def batch_system(deviance: ProfiledDeviance) -> BatchSystem:
     return BatchSystem(deviance, R, counts, rest, S.reshape(len(pairs) * C, q + p, q + p), class_of, cross_map)
 
 
-def classes_of_levels(R: FloatArray) -> tuple[IntArray, FloatArray]:
+def _classes(R: FloatArray) -> tuple[IntArray, FloatArray]:
     """Class of each level, shape (J,), and the R of each class, shape (k, k, C)."""
     flat = R.reshape(-1, R.shape[2])
     unit = ALIKE * float(np.abs(flat).max())
