@@ -377,6 +377,31 @@ def test_modes_and_conditional_covariances(problem, point):
         assert_close(blocks.transpose(2, 0, 1), dense.conditional_covariance(t), VALUE)
 
 
+@pytest.mark.parametrize("point", POINTS)
+def test_rows_of_any_levels(problem, point):
+    theta = point(problem)
+    dense = Dense(problem, problem.sigmas(theta), reml=True)
+    deviance = problem.deviance(reml=True)
+    at = deviance.evaluate(theta)
+    rng = np.random.default_rng(5)
+    m, size = 12, 3
+    new = [Block(rng.integers(0, b.n_levels, m), b.n_levels, rng.normal(size=(m, b.n_effects))) for b in problem.blocks]
+    # z Sigma Z' and z Sigma z' over all blocks; G = Sigma - Sigma Z' V^-1 Z Sigma.
+    across, own = np.zeros((m, len(problem.y))), np.zeros((m, m))
+    for block, Z, S in zip(map(indicator, new), dense.Z, dense.sigmas, strict=True):
+        across += np.einsum("mja,ab,njb->mn", block, S, Z)
+        own += np.einsum("mja,ab,ljb->ml", block, S, block)
+    within = own - across @ dense.V_inverse @ across.T
+    shift = problem.X.T @ dense.V_inverse @ across.T
+    rows = {t: (block.columns, block.codes) for t, block in enumerate(new)}
+    found, found_shift = deviance.prediction_terms(at, rows)
+    assert_close(found, np.diagonal(within), VALUE)
+    assert_close(found_shift, shift, VALUE)
+    sets, _ = deviance.set_terms(at, rows, size)
+    blocks = within.reshape(m // size, size, m // size, size)[np.arange(m // size), :, np.arange(m // size)]
+    assert_close(sets, blocks, VALUE)
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3])
 @pytest.mark.parametrize("reml", [True, False])
 def test_extreme_theta(problem, scale, reml):

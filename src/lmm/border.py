@@ -1,18 +1,52 @@
-"""Parts of an evaluation of the deviance for those who need no more: no gradient, or no new factorisation."""
+"""The border [X y] without the random effects: both eliminations of `lmm.deviance`, for a value or for more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from lmm.deviance import Evaluation, ProfiledDeviance
-from lmm.linalg import FloatArray, cholesky_levels, inverse_levels, solve_lower_levels
+from lmm.linalg import FloatArray, cholesky_levels, diagonal_levels, inverse_levels, solve_lower_levels
 from lmm.reduction import Reduction
-from lmm.tailfactor import factor_tail
+from lmm.tailfactor import TailFactor, factor_tail
 
 
-def border_products(reduction: Reduction, factors: Sequence[FloatArray]) -> tuple[FloatArray, float]:
+@dataclass(frozen=True)
+class Border:
+    """
+    The border, and the state of the eliminations that lead to it.
+
+    Attributes
+    ----------
+    products : ndarray (p + 1, p + 1)
+        [X y]' V^-1 [X y].
+    log_det : float
+        log|Omega|.
+    L : ndarray (k, k, J)
+        Cholesky factors of the K_j = I + R_j T T' R_j' of the first block.
+    half_R : ndarray (k, k, J)
+        Columns of L^-1 R of each level, one after the other.
+    half_B : ndarray (p + 1, k, J)
+        L^-1 c of each level, for c of [X y].
+    tail : TailFactor or None
+    G : ndarray (k, k, J) or None
+        K^-1 of each level; None where there is no tail.
+    b_T : ndarray (p + 1, q_T)
+        Lambda Omega^-1 Lambda' Z' [X y] of the tail.
+    """
+
+    products: FloatArray
+    log_det: float
+    L: FloatArray
+    half_R: FloatArray  # noqa: N815
+    half_B: FloatArray  # noqa: N815
+    tail: TailFactor | None
+    G: FloatArray | None
+    b_T: FloatArray  # noqa: N815
+
+
+def eliminate_effects(reduction: Reduction, factors: Sequence[FloatArray]) -> Border:
     """
     Eliminate the random effects.
 
@@ -21,59 +55,22 @@ def border_products(reduction: Reduction, factors: Sequence[FloatArray]) -> tupl
     reduction : Reduction
     factors : sequence of ndarray (k_t, k_t)
         Relative factors T of the blocks, in the order of the cross-products.
-
-    Returns
-    -------
-    border : ndarray (p + 1, p + 1)
-        [X y]' V^-1 [X y].
-    log_det : float
-        log|Omega|.
     """
+    k = len(reduction.R)
     RT = np.einsum("cbj,ba->caj", reduction.R, factors[0])
     K = np.einsum("acj,bcj->abj", RT, RT)
-    diagonal = np.arange(len(K))
-    K[diagonal, diagonal] += 1.0
+    diagonal_levels(K)[:] += 1.0
     L = cholesky_levels(K)
-    log_det = 2.0 * float(np.log(L[diagonal, diagonal]).sum())
-    half = solve_lower_levels(L, reduction.c_B).reshape(len(reduction.c_B), -1)
-    border: FloatArray = reduction.rest_BB + half @ half.T
-    if reduction.tail is not None:
-        G = inverse_levels(L)
-        tail_factor = factor_tail(reduction.tail, G, list(factors[1:]))
-        Gc = np.einsum("abj,pbj->paj", G, reduction.c_B).reshape(len(border), -1)
-        border -= tail_factor.solve(reduction.rest_BT + (reduction.tail.C @ Gc.T).T)[1]
-        log_det += tail_factor.log_det
-    return border, log_det
-
-
-def column_effects(
-    deviance: ProfiledDeviance, at: Evaluation, first: FloatArray, tail: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """
-    Lambda Omega^-1 Lambda' Z'v for columns v that the deviance does not know, at the theta of an evaluation.
-
-    Parameters
-    ----------
-    deviance : ProfiledDeviance
-    at : Evaluation
-    first : ndarray (r, k, J)
-        Z'v of the first block.
-    tail : ndarray (r, q_T)
-        Z'v of the tail.
-
-    Returns
-    -------
-    b_1 : ndarray (r, k, J)
-    b_T : ndarray (r, q_T)
-    """
-    reduction, T = deviance.reduction, at.factors[0]
-    G = inverse_levels(at.L)
-    c = solve_lower_levels(reduction.divisor, first)
-    b_T = tail
-    if reduction.tail is not None and at.tail is not None:
-        C = reduction.tail.C
-        reduced = np.einsum("abj,pbj->paj", G, c) - c
-        b_T, _ = at.tail.solve(tail + (C @ reduced.reshape(len(c), -1).T).T)
-        c = c - (C.T @ b_T.T).T.reshape(c.shape)
-    E_1 = np.einsum("caj,cbj,pbj->paj", reduction.R, G, c, optimize=True)
-    return (T @ T.T) @ E_1, b_T
+    log_det = 2.0 * float(np.log(diagonal_levels(L)).sum())
+    half = solve_lower_levels(L, np.concatenate([reduction.R.transpose(1, 0, 2), reduction.c_B]))
+    half_R, half_B = half[:k], half[k:]
+    flat = half_B.reshape(len(half_B), -1)
+    products: FloatArray = reduction.rest_BB + flat @ flat.T
+    if reduction.tail is None:
+        return Border(products, log_det, L, half_R, half_B, None, None, reduction.rest_BT)
+    G = inverse_levels(L)
+    tail = factor_tail(reduction.tail, G, list(factors[1:]))
+    Gc = np.einsum("abj,pbj->paj", G, reduction.c_B).reshape(len(products), -1)
+    b_T, inner = tail.solve(reduction.rest_BT + (reduction.tail.C @ Gc.T).T)
+    products -= inner
+    return Border(products, log_det + tail.log_det, L, half_R, half_B, tail, G, b_T)

@@ -37,6 +37,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
+from lmm.border import eliminate_effects
 from lmm.covariance import Covariance
 from lmm.crossproducts import CrossProducts
 from lmm.errors import ModelError
@@ -52,7 +53,7 @@ from lmm.linalg import (
 )
 from lmm.reduction import Reduction, reduce_first_block
 from lmm.tail import Tail
-from lmm.tailfactor import TailFactor, factor_tail, is_small
+from lmm.tailfactor import TailFactor, is_small
 
 NO_RESIDUAL = (
     "the residual sum of squares is zero to working precision: fixed and random effects together fit the response "
@@ -213,33 +214,24 @@ class ProfiledDeviance:
         p = cross.p
         factors = self.factors_at(theta)
         T = factors[0]
-        L, log_det = self._factor_first(T)
-        # L^-1 [R c]: the columns of the first block and of [X y], reduced.
-        half = solve_lower_levels(L, np.concatenate([reduction.R.transpose(1, 0, 2), reduction.c_B]))
-        half_R, half_B = half[: len(T)], half[len(T) :]
-        border = reduction.rest_BB + _gram(half_B, half_B)
+        eliminated = eliminate_effects(reduction, factors)
+        half_R, G, b_T = eliminated.half_R, eliminated.G, eliminated.b_T
         M_1 = np.einsum("acj,bcj->ab", half_R, half_R)
         M = [M_1]
 
-        if tail is None:
-            tail_factor, b_T, E_T = None, cross.A_BT, cross.A_BT
-            E_1 = np.einsum("acj,pcj->paj", half_R, half_B)
+        if tail is None or eliminated.tail is None or G is None:
+            E_T = b_T
+            E_1 = np.einsum("acj,pcj->paj", half_R, eliminated.half_B)
         else:
-            G = inverse_levels(L)
             GR = np.einsum("cdj,daj->caj", G, reduction.R)
-            tail_factor = factor_tail(tail, G, factors[1:])
-            log_det += tail_factor.log_det
-            B_T = reduction.rest_BT + _to_tail(tail, np.einsum("abj,pbj->paj", G, reduction.c_B))
-            b_T, inner = tail_factor.solve(B_T)
-            border -= inner
             G_rest = np.einsum("abj,pbj->paj", G, reduction.c_B - _to_first(tail, b_T))
             E_1 = np.einsum("caj,pcj->paj", reduction.R, G_rest)
             E_T = self._tail_scores(tail, factors[1:], b_T, G_rest)
-            M_1 -= np.einsum("caj,cdj,dbj->ab", GR, tail.schur_adjoint(tail_factor.covariance), GR)
-            M.extend(tail_factor.trace_blocks(t) for t in range(len(tail.sizes)))
+            M_1 -= np.einsum("caj,cdj,dbj->ab", GR, tail.schur_adjoint(eliminated.tail.covariance), GR)
+            M.extend(eliminated.tail.trace_blocks(t) for t in range(len(tail.sizes)))
 
-        border = _cholesky_border(border)
-        value = log_det + self._sigma_term(border[p, p] ** 2, sigma)
+        border = _cholesky_border(eliminated.products)
+        value = eliminated.log_det + self._sigma_term(border[p, p] ** 2, sigma)
         if self.reml:
             value += 2.0 * np.log(np.diagonal(border)[:p]).sum()
 
@@ -250,7 +242,9 @@ class ProfiledDeviance:
             M[place] -= np.einsum("paj,pbj->ab", rows, rows)
         gradient = self.gradient_from(M, factors)
         b_1 = (T @ T.T) @ E_1
-        return Evaluation(theta, float(value), gradient, factors, L, tail_factor, border, b_1, b_T, E_1, E_T, M)
+        return Evaluation(
+            theta, float(value), gradient, factors, eliminated.L, eliminated.tail, border, b_1, b_T, E_1, E_T, M
+        )
 
     def factors_at(self, theta: FloatArray) -> list[FloatArray]:
         """Relative factors T of the blocks, in the order of the cross-products."""
@@ -385,6 +379,34 @@ class ProfiledDeviance:
         half_T = at.tail.half(rest + _to_tail(self.tail, solve_upper_levels(at.L, half)))
         inner: FloatArray = _gram(half, half) + h_T @ rest.T - half_T.T @ half_T
         return inner
+
+    def column_effects(self, at: Evaluation, first: FloatArray, tail: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """
+        Lambda Omega^-1 Lambda' Z'v for columns v other than X and y.
+
+        Parameters
+        ----------
+        at : Evaluation
+        first : ndarray (r, k, J)
+            Z'v of the first block.
+        tail : ndarray (r, q_T)
+            Z'v of the tail.
+
+        Returns
+        -------
+        b_1 : ndarray (r, k, J)
+        b_T : ndarray (r, q_T)
+        """
+        T = at.factors[0]
+        G = inverse_levels(at.L)
+        c = solve_lower_levels(self.reduction.divisor, first)
+        b_T = tail
+        if self.tail is not None and at.tail is not None:
+            reduced = np.einsum("abj,pbj->paj", G, c) - c
+            b_T, _ = at.tail.solve(tail + _to_tail(self.tail, reduced))
+            c = c - _to_first(self.tail, b_T)
+        E_1 = np.einsum("caj,cbj,pbj->paj", self.reduction.R, G, c, optimize=True)
+        return (T @ T.T) @ E_1, b_T
 
     def working_effects(
         self, at: Evaluation, directions: Sequence[FloatArray], combination: FloatArray
@@ -522,14 +544,6 @@ class ProfiledDeviance:
                 shift += np.einsum("pam,ma->pm", at.b_T[:p][:, columns], z)
                 tail_rows = tail_rows + _row_matrix(z.T, codes, offset, J, at.b_T.shape[1])
         return first, tail_rows, shift
-
-    def _factor_first(self, T: FloatArray) -> tuple[FloatArray, float]:
-        """Cholesky factors of K_j = I + R_j T T' R_j' for all levels, and the log of their determinants' product."""
-        RT = np.einsum("cbj,ba->caj", self.reduction.R, T)
-        K = np.einsum("acj,bcj->abj", RT, RT)
-        diagonal_levels(K)[:] += 1.0
-        L = cholesky_levels(K)
-        return L, 2.0 * float(np.log(diagonal_levels(L)).sum())
 
     def _sigma_term(self, rho2: float, sigma: float | None) -> float:
         """Give the part of the deviance that the residual variance is profiled from."""

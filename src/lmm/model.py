@@ -667,8 +667,8 @@ class FittedModel(LinearModel):
 
         Checked are the certificate of the optimum, singular directions of the random effects and those that the data do
         not determine, scales of the predictors, outlying rows, normality of residuals and random effects (by skewness,
-        kurtosis and Shapiro and Wilk's test), homogeneity of the residual variance (Koenker's score test), collinearity
-        (generalised variance inflation) and numbers of levels.
+        kurtosis and Shapiro and Francia's test; beyond 5,000 values D'Agostino and Pearson's), homogeneity of the
+        residual variance (Koenker's score test), collinearity (generalised variance inflation) and numbers of levels.
 
         Returns
         -------
@@ -678,6 +678,8 @@ class FittedModel(LinearModel):
 
         References
         ----------
+        Royston, P. (1993). A pocket-calculator algorithm for the Shapiro-Francia test for non-normality: an application
+        to medicine. Statistics in Medicine 12, 181-184.
         Koenker, R. (1981). A note on studentizing a test for heteroscedasticity. Journal of Econometrics 17, 107-112.
         Fox, J. and Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
         Association 87, 178-183.

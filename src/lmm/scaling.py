@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from lmm.linalg import FloatArray, symmetric_from_lower
 from lmm.tail import Tail
@@ -37,6 +38,12 @@ class Scaling:
         if any(len(T) > 1 for T in self.T):
             return None
         return np.repeat([T[0, 0] for T in self.T], [J for _, J in self.tail.sizes])
+
+    @cached_property
+    def matrix(self) -> sparse.csr_array:
+        """Lambda, shape (q_T, q_T)."""
+        blocks = [sparse.kron(T, sparse.eye_array(J)) for (_, J), T in zip(self.tail.sizes, self.T, strict=True)]
+        return sparse.csr_array(sparse.block_diag(blocks))
 
     def columns(self, B: FloatArray) -> FloatArray:
         """Rows of B, shape (r, q_T), times Lambda."""

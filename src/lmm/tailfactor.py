@@ -144,22 +144,65 @@ class TailFactor:
 
     def quadratic_forms(self, rows: sparse.csr_array) -> FloatArray:
         """Quadratic forms v' N v, one for each row v of a sparse matrix (m, q_T)."""
-        m, q = rows.shape
-        step = max(1, CHUNK // q)
-        parts = [rows[i : i + step] for i in range(0, m, step)]
-        if self.tail.stages:
-            return np.concatenate([np.zeros(0), *(self._squared_lengths(part.toarray()) for part in parts)])
-        N = symmetric_from_lower(self.tail.core.matrix(self.covariance))
-        return np.concatenate([np.zeros(0), *(np.asarray(part.multiply(part @ N).sum(axis=1)) for part in parts)])
-
-    def _squared_lengths(self, B: FloatArray) -> FloatArray:
-        """Diagonal of B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
-        return np.asarray((self.half(B) ** 2).sum(axis=0))
+        staged, core = self._sparse_half(rows)
+        forms = np.asarray(staged.power(2).sum(axis=1), dtype=np.float64)
+        step = max(1, CHUNK // max(1, core.shape[1]))
+        for start in range(0, core.shape[0] if core.nnz else 0, step):
+            part = core[start : start + step]
+            forms[start : start + step] += part.multiply(part @ self._core_inverse).sum(axis=1)
+        return forms
 
     def inner_products(self, rows: sparse.csr_array, size: int) -> FloatArray:
         """V N V', shape (m / size, size, size), for each set V of ``size`` consecutive rows of a matrix (m, q_T)."""
-        half = self.half(rows.toarray()).T.reshape(-1, size, self.tail.n_columns)
-        return np.asarray(half @ half.transpose(0, 2, 1))
+        staged, core = self._sparse_half(rows)
+        products = np.zeros((rows.shape[0] // size, size, size))
+        for i in range(len(products)):
+            here = slice(i * size, (i + 1) * size)
+            if staged.shape[1]:
+                own = staged[here]
+                products[i] += (own @ own.T).toarray()
+            if core.shape[1]:
+                products[i] += _sandwich(core[here], self._core_inverse)
+        return products
+
+    def _sparse_half(self, rows: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """
+        Sparse rows after elimination of the stages.
+
+        Parameters
+        ----------
+        rows : sparse array (m, q_T)
+
+        Returns
+        -------
+        staged : sparse array (m, number of columns in stages)
+        core : sparse array (m, number of columns in the core)
+            V N V' = staged staged' + core K core' with K the inverse of what the stages leave of the core.
+        """
+        # Many rows reach the same columns, so that these are eliminated instead, each once and over what it reaches.
+        reached = np.flatnonzero(np.bincount(rows.indices, minlength=rows.shape[1]))
+        paths = sparse.csr_array(self.scaling.matrix[reached])
+        own = []
+        for stage, weights in zip(self.tail.stages, self._weights, strict=True):
+            own.append(paths[:, stage.columns].multiply(1.0 / np.sqrt(self.factored[stage.diagonal])))
+            paths = paths @ self._elimination(stage, weights)
+        some = sparse.csr_array(rows[:, reached])
+        nothing = sparse.csr_array((len(reached), 0))
+        staged = sparse.csr_array(some @ sparse.hstack([nothing, *own], format="csr"))
+        return staged, sparse.csr_array(some @ paths[:, self.tail.core.columns])
+
+    def _elimination(self, stage: Stage, weights: sparse.csr_array) -> sparse.csr_array:
+        """Matrix (q_T, q_T) that takes the columns of a stage out of rows."""
+        kept = np.ones(self.tail.n_columns)
+        kept[stage.columns] = 0.0
+        out = weights.tocoo()
+        cells = (-out.data, (stage.columns[out.col], out.row))
+        return sparse.csr_array(sparse.diags_array(kept) + sparse.csr_array(cells, shape=(len(kept), len(kept))))
+
+    @cached_property
+    def _core_inverse(self) -> FloatArray:
+        """Inverse of what the stages leave of the core, shape (m, m)."""
+        return symmetric_from_lower(self.tail.core.matrix(self.inverse))
 
     def half(self, B: FloatArray) -> FloatArray:
         """Columns h, shape (q_T, r), with h'h = B Lambda Omega^-1 Lambda' B' for B of shape (r, q_T)."""
@@ -198,6 +241,13 @@ class TailFactor:
     def _schur_matrix(self) -> Matrix:
         """S as a symmetric matrix."""
         return self.tail.symmetric(self.schur)
+
+
+def _sandwich(rows: sparse.csr_array, K: FloatArray) -> FloatArray:
+    """V K V' for sparse rows V, from the columns that they have entries in."""
+    columns, place = np.unique(rows.indices, return_inverse=True)
+    some = sparse.csr_array((rows.data, place, rows.indptr), shape=(rows.shape[0], len(columns)))
+    return np.asarray(some @ (some @ K[columns[:, None], columns]).T)
 
 
 def is_small(T: FloatArray) -> bool:

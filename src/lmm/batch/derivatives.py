@@ -1,5 +1,5 @@
 """
-Exact first and second derivatives of the deviance of many responses.
+Exact first and second derivatives of the deviance of many replicates.
 
 In the notation of `lmm.batch.system`, with F = L^-1 blockdiag(Lambda_T', I), Q = F' diag(omega) F = df/dN and
 Z = L^-1 dA L'^-1 for the matrix A that L is the factor of,
@@ -24,7 +24,7 @@ from lmm.linalg import FloatArray, upper_indices
 @dataclass(frozen=True)
 class Derivatives:
     """
-    Derivatives of the deviance of B responses.
+    Derivatives of the deviance of B replicates.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ def derivatives(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> Deri
     Z[:, here] = F[:, None] @ first.dN @ _t(F)[:, None]
     if at.Lambda is not None:
         NF = at.N @ _t(F)
-        M.extend(_tail_slopes(system, at, NF, omega))
+        M.extend(_tail_slopes(system, at, y, NF, omega))
         QL = inner @ _t(at.Lambda)
         for here_t, D in zip(system.slices[1:], system.tangents, strict=True):
             half = (L_inverse[:, None] @ D.transpose(0, 2, 1)) @ NF[:, None]
@@ -108,18 +108,14 @@ def _first_block(system: BatchSystem, at: BatchEvaluation, y: Statistics, Q: Flo
     """What the first block contributes."""
     k, C, B = len(at.G), at.G.shape[2], at.G.shape[3]
     a, b = upper_indices(k)
-    row = 2.0 * Q[:, -1]
-    row[:, -1] *= 0.5
-    slopes = system.S.reshape(len(system.S), -1) @ Q[:, :-1, :-1].reshape(B, -1).T
-    slopes += np.einsum("nkr,nr->kn", y.S, row)
     W = np.empty_like(at.G)
     # An entry of G off the diagonal stands for two.
-    W[a, b] = W[b, a] = slopes.reshape(-1, C, B) * np.where(a == b, 1.0, 0.5)[:, None, None]
+    W[a, b] = W[b, a] = y.slopes(Q).T.reshape(-1, C, B) * np.where(a == b, 1.0, 0.5)[:, None, None]
 
     GR = np.einsum("cdjn,dbj->cbjn", at.G, system.R)
     A = np.einsum("caj,cbjn->abjn", system.R, GR)
     explained = np.einsum("cajn,cbjn->abjn", GR, np.einsum("cdjn,dbjn->cbjn", W, GR))
-    counted = system.counts[:, None] * A
+    counted = y.counts * A
     M = (counted - explained).sum(axis=2).transpose(2, 0, 1)
 
     T, tangents = at.factors[0], system.covariances[0].tangents
@@ -132,26 +128,24 @@ def _first_block(system: BatchSystem, at: BatchEvaluation, y: Statistics, Q: Flo
 
     moved = np.einsum("cajn,nmab->ncmbj", GR, d_sigma)
     V = np.einsum("ncmbj,dbjn->nmcdj", moved, GR)[:, :, a, b].reshape(B, len(tangents), -1)
-    m = Q.shape[1]
-    dN = np.empty((B, len(tangents), m, m))
-    dN[:, :, :-1, :-1] = (V @ -system.S.reshape(len(system.S), -1)).reshape(B, len(tangents), m - 1, m - 1)
-    dN[:, :, -1] = -(V @ y.S)
-    dN[:, :, :-1, -1] = dN[:, :, -1, :-1]
-    return _First(M, dN, second)
+    return _First(M, -y.combine(V), second)
 
 
-def _tail_slopes(system: BatchSystem, at: BatchEvaluation, NF: FloatArray, omega: FloatArray) -> list[FloatArray]:
+def _tail_slopes(
+    system: BatchSystem, at: BatchEvaluation, y: Statistics, NF: FloatArray, omega: FloatArray
+) -> list[FloatArray]:
     """df/dSigma of the blocks of the tail, the sums over levels of the diagonal blocks of N_TT - N Q N, (B, k, k)."""
     found = []
     start = 0
     for k, J in system.deviance.cross.sizes[1:]:
         here = slice(start, start + k * J)
+        of_levels = slice(start, start + J)
         start += k * J
-        own = at.N[:, here, here].reshape(-1, k, J, k, J)
+        own = np.einsum("najbj->nabj", at.N[:, here, here].reshape(-1, k, J, k, J))
         rows = NF[:, here].reshape(len(NF), k, J, -1)
         weighted = rows * omega[:, None, None]
         explained = weighted.reshape(len(NF), k, -1) @ _t(rows.reshape(len(NF), k, -1))
-        found.append(np.einsum("najbj->nab", own) - explained)
+        found.append((own * y.tail_weights[:, None, None, of_levels]).sum(axis=3) - explained)
     return found
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from lmm.batch.responses import Responses, projector
 from lmm.batch.search import BatchOptimum, find_optima
-from lmm.batch.system import BatchSystem, Statistics, batch_system, cost_of_one
+from lmm.batch.system import BatchEvaluation, BatchSystem, Statistics, batch_system, cost_of_one
 from lmm.deviance import ProfiledDeviance
 from lmm.errors import ModelError
-from lmm.estimates import estimates
+from lmm.estimates import Estimates, estimates
 from lmm.linalg import FloatArray, IntArray
 from lmm.optimize import Optimum, find_optimum, minimize
 from lmm.standardize import Basis
@@ -73,6 +73,13 @@ class Refits:
             own[where] = new
         self.failures.update({int(where[i]): reason for i, reason in found.failures.items()})
 
+    def put_one(self, i: int, found: Estimates, *, singular: bool) -> None:
+        """Write the estimates of replicate number i."""
+        self.beta[i], self.std_error[i] = found.beta, np.sqrt(np.diagonal(found.cov_beta))
+        self.sigma[i], self.criterion[i], self.singular[i] = found.sigma, found.criterion, singular
+        for own, covariance in zip(self.covariances, found.covariances, strict=True):
+            own[i] = covariance
+
 
 def unfitted(model: FittedModel, n: int) -> Refits:
     """Room for the estimates of n responses: NaN everywhere."""
@@ -84,6 +91,61 @@ def unfitted(model: FittedModel, n: int) -> Refits:
         sigma=np.full(n, np.nan),
         criterion=np.full(n, np.nan),
         singular=np.full(n, np.nan),
+    )
+
+
+def fitting_at_once(numbers: int) -> int:
+    """Replicates that are fitted at once where each of them takes so many numbers."""
+    return int(np.clip(BATCH_NUMBERS // numbers, 16, LARGEST_BATCH))
+
+
+def refits_at(
+    system: BatchSystem,
+    at: BatchEvaluation,
+    y: Statistics,
+    basis: Basis,
+    beta_0: FloatArray,
+    *,
+    scale: FloatArray | float,
+    known_sigma: float | None,
+) -> Refits:
+    """
+    Map the optima of B replicates to the user's scale.
+
+    Parameters
+    ----------
+    system : BatchSystem
+    at : BatchEvaluation
+    y : Statistics
+    basis : Basis
+        Of the model; its origin and scale do not count.
+    beta_0 : ndarray (B, p) or (p,)
+        Origin of the standardised coefficients.
+    scale : ndarray (B,) or float
+        Unit of the standardised response.
+    known_sigma : float or None
+
+    Returns
+    -------
+    Refits
+        All of them as if their covariance matrices were not singular.
+    """
+    reml, nu, q = system.deviance.reml, y.nu, system.n_tail
+    L_inverse = np.linalg.inv(at.L)
+    rho = at.L[:, -1, -1]
+    sigma = scale * rho / np.sqrt(nu) if known_sigma is None else np.full(len(rho), known_sigma)
+    roots = basis.R_inverse @ L_inverse[:, q:-1, q:-1].transpose(0, 2, 1)
+    covariances: list[FloatArray] = [np.zeros(0)] * len(at.factors)
+    for t, T in zip(system.deviance.cross.order, at.factors, strict=True):
+        AT = sigma[:, None, None] * (basis.bases[t] @ T)
+        covariances[t] = AT @ AT.transpose(0, 2, 1)
+    return Refits(
+        beta=beta_0 - ((scale * rho)[:, None] * L_inverse[:, -1, q:-1]) @ basis.R_inverse.T,
+        std_error=sigma[:, None] * np.sqrt((roots**2).sum(axis=2)),
+        covariances=tuple(covariances),
+        sigma=sigma,
+        criterion=at.value + 2.0 * nu * np.log(scale) + replace(basis, scale=1.0).criterion_shift(0, reml=reml),
+        singular=np.zeros(len(rho)),
     )
 
 
@@ -111,7 +173,7 @@ class Refitter:
     def batch_size(self) -> int:
         """Responses that are fitted at once; it depends on the model only."""
         numbers = cost_of_one(self.model.deviance_function)
-        return 1 if numbers is None else int(np.clip(BATCH_NUMBERS // numbers, 16, LARGEST_BATCH))
+        return 1 if numbers is None else fitting_at_once(numbers)
 
     def fit(self, Y: FloatArray) -> Refits:
         """Fit responses, shape (n, B), one a column, offset included."""
@@ -172,25 +234,10 @@ class Refitter:
             best.theta[i], best.on_boundary[i] = optimum.theta, optimum.on_boundary
             if not optimum.converged:
                 failures[int(i)] = NOT_CERTIFIED
-        at = system.evaluate(best.theta, y)
-        basis = self.model.basis
-        scale, nu, q = responses.scale, self.model.deviance_function.nu, system.n_tail
-        L_inverse = np.linalg.inv(at.L)
-        rho = at.L[:, -1, -1]
-        gamma = responses.coefficients.T - (scale * rho)[:, None] * L_inverse[:, -1, q:-1]
-        sigma = scale * rho / np.sqrt(nu) if known is None else np.full(len(scale), known)
-        roots = basis.R_inverse @ L_inverse[:, q:-1, q:-1].transpose(0, 2, 1)
-        covariances: list[FloatArray] = [np.zeros(0)] * len(at.factors)
-        for t, T in zip(system.deviance.cross.order, at.factors, strict=True):
-            AT = sigma[:, None, None] * (basis.bases[t] @ T)
-            covariances[t] = AT @ AT.transpose(0, 2, 1)
-        shift = replace(basis, scale=1.0).criterion_shift(nu, reml=self.model.reml) + 2.0 * nu * np.log(scale)
-        found = Refits(
-            beta=gamma @ basis.R_inverse.T,
-            std_error=sigma[:, None] * np.sqrt((roots**2).sum(axis=2)),
-            covariances=tuple(covariances),
-            sigma=sigma,
-            criterion=at.value + shift,
+        at, basis = system.evaluate(best.theta, y), self.model.basis
+        beta_0 = responses.coefficients.T @ basis.R_inverse.T
+        found = replace(
+            refits_at(system, at, y, basis, beta_0, scale=responses.scale, known_sigma=known),
             singular=best.on_boundary.astype(np.float64),
             failures=failures,
         )
@@ -210,10 +257,7 @@ class Refitter:
                 continue
             basis = self._basis(responses, i)
             one = estimates(deviance, optimum.evaluation, basis, known)
-            found.beta[i], found.std_error[i] = one.beta, np.sqrt(np.diagonal(one.cov_beta))
-            found.sigma[i], found.criterion[i], found.singular[i] = one.sigma, one.criterion, optimum.on_boundary
-            for own, covariance in zip(found.covariances, one.covariances, strict=True):
-                own[i] = covariance
+            found.put_one(i, one, singular=optimum.on_boundary)
         return found
 
     def _search_one(

@@ -1,10 +1,10 @@
 """
-Newton steps for many responses at once, with the certificate of `lmm.optimize` for each.
+Newton steps for many replicates at once, with the certificate of `lmm.optimize` for each.
 
-Every round evaluates one candidate for each response that is still searching: a share of its Newton step, or a step off
-the boundary. A response whose candidate lowers its deviance moves there; another tries a shorter step in the next
+Every round evaluates one candidate for each replicate that is still searching: a share of its Newton step, or a step
+off the boundary. A replicate whose candidate lowers its deviance moves there; another tries a shorter step in the next
 round. Those that are certified leave the batch; those that no step improves leave it too, without a certificate, for
-the search for single responses.
+the search for single ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lmm.linalg import (
 )
 from lmm.optimize import FEW_ROWS, RESTARTS, ROUNDING, SHORTEST, SHRINK, SUFFICIENT, VANISHING, Control
 
-# Rounds after which what is left goes to the search for single responses.
+# Rounds after which what is left goes to the search for single replicates.
 MAX_ROUNDS = 40
 # Relative variance that the first step off the boundary takes.
 FIRST_ESCAPE = 0.1
@@ -41,7 +41,7 @@ LEAST_CURVATURE = 1e-10
 @dataclass(frozen=True)
 class BatchOptimum:
     """
-    Where the searches for B responses ended.
+    Where the searches for B replicates ended.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class _Points:
 
 def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: Control) -> BatchOptimum:
     """
-    Minimise the deviance of B responses, and look for second minima where `lmm.optimize.find_optimum` would.
+    Minimise the deviance of B replicates, and look for second minima where `lmm.optimize.find_optimum` would.
 
     Parameters
     ----------
@@ -125,10 +125,8 @@ def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: 
         Where all searches start.
     control : Control
     """
-    best = minimize(system, y, np.tile(start, (len(y.rest), 1)), control)
-    if system.deviance.cross.n > FEW_ROWS:
-        return best
-    again = np.flatnonzero(best.on_boundary | ~best.certified)
+    best = minimize(system, y, np.tile(start, (len(y), 1)), control)
+    again = np.flatnonzero((best.on_boundary | ~best.certified) & (y.n <= FEW_ROWS))
     if not len(again):
         return best
     covariances = system.deviance.covariances
@@ -137,7 +135,7 @@ def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: 
     for i in range(len(starts)):
         here = slice(i * len(again), (i + 1) * len(again))
         value, certified = others.value[here], others.certified[here]
-        noise = ROUNDING * np.maximum(np.abs(value), system.deviance.cross.n)
+        noise = ROUNDING * np.maximum(np.abs(value), y.n[again])
         lower = certified & ~(best.certified[again] & (value + noise >= best.value[again]))
         for field in fields(best):
             getattr(best, field.name)[again[lower]] = getattr(others, field.name)[here][lower]
@@ -146,9 +144,9 @@ def find_optima(system: BatchSystem, y: Statistics, start: FloatArray, control: 
 
 def minimize(system: BatchSystem, y: Statistics, start: FloatArray, control: Control) -> BatchOptimum:
     """
-    Minimise the deviance of B responses from starting points, shape (B, n_theta).
+    Minimise the deviance of B replicates from starting points, shape (B, n_theta).
 
-    The result holds no certificate for responses that the rounds did not suffice for.
+    The result holds no certificate for replicates that the rounds did not suffice for.
     """
     B = len(start)
     best = BatchOptimum(start.copy(), np.full(B, np.inf), np.zeros(B, dtype=bool), np.zeros(B, dtype=bool))
@@ -200,7 +198,7 @@ def _arrive(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> _Points:
     longest = np.abs(step).max(axis=1)
     limit = np.maximum(1.0, 2.0 * np.abs(at.theta).max(axis=1))
     step *= np.minimum(1.0, limit / np.maximum(longest, 1e-300))[:, None]
-    reduction = system.deviance.cross.n / at.L[:, -1, -1] ** 2
+    reduction = y.n / at.L[:, -1, -1] ** 2
     curvature, block, direction = _escapes(system, at, found.M, decrement)
     return _Points(
         theta=at.theta,
@@ -208,7 +206,7 @@ def _arrive(system: BatchSystem, at: BatchEvaluation, y: Statistics) -> _Points:
         step=step,
         slope=np.einsum("ni,ni->n", found.gradient, step),
         decrement=decrement,
-        noise=np.minimum(ROUNDING * np.maximum(np.abs(at.value), system.deviance.nu * reduction), MOST_NOISE),
+        noise=np.minimum(ROUNDING * np.maximum(np.abs(at.value), y.nu * reduction), MOST_NOISE),
         convex=convex,
         curvature=curvature,
         block=block,

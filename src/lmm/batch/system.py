@@ -1,5 +1,5 @@
 """
-The profiled deviance of many responses at as many values of theta.
+The profiled deviance of many replicates at as many values of theta.
 
 Eliminating the first block (see `lmm.reduction`) leaves the symmetric matrix of the columns [Z_T X y]
 
@@ -7,20 +7,24 @@ Eliminating the first block (see `lmm.reduction`) leaves the symmetric matrix of
 
 a sum over levels that is linear in the entries of G_j. Levels with the same R_j share G_j, so they are merged into
 classes: N = rest + sum over classes and entries a <= b of G_ab S_ab, with matrices S that are formed once. A balanced
-design has one class, however many levels. The last row, that of y, is the only one that differs between responses.
+design has one class, however many levels. What differs between replicates is the last row, that of y, where they are
+responses of one design, or how often each level counts, where they are samples of groups of the data (see
+`lmm.batch.groups`).
 
 With L the Cholesky factor of blockdiag(Lambda_T', I) N blockdiag(Lambda_T, I) + blockdiag(I, 0), whose rows stand for
 the tail, X and y,
 
     f = sum_j log|G_j^-1| + 2 sum over rows of omega log L_rr + constants,
 
-where omega is 1 for a row of the tail, 1 (REML) or 0 (ML) for a row of X, and nu for the row of y, whose L_yy is rho.
+where omega is 1 for a row of the tail (or how often its group is there), 1 (REML) or 0 (ML) for a row of X, and nu for
+the row of y, whose L_yy is rho.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
@@ -36,13 +40,52 @@ MOST_COLUMNS, MOST_PRODUCTS = 80, 1_000_000
 ALIKE = 1e-12
 
 
+class Statistics(Protocol):
+    """What the deviance needs to know of B replicates."""
+
+    @property
+    def sigma(self) -> FloatArray | None:
+        """Known residual standard deviation in the units of each replicate, shape (B,)."""
+
+    @property
+    def n(self) -> FloatArray:
+        """Numbers of rows, shape (B,)."""
+
+    @property
+    def nu(self) -> FloatArray:
+        """Numbers of rows, less (REML) the number of fixed effects, shape (B,)."""
+
+    @property
+    def counts(self) -> FloatArray:
+        """Numbers of levels in each class, shape (C, B), or (C, 1) where they are the same for all replicates."""
+
+    @property
+    def tail_weights(self) -> FloatArray:
+        """How often the group of each column of the tail is there, shape (B, q), or (1, q)."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, which: IntArray | BoolArray) -> Statistics:
+        """Those of some of the replicates."""
+
+    def matrices(self, entries: FloatArray) -> FloatArray:
+        """N, shape (B, m, m), for the entries of G, shape (B, K)."""
+
+    def combine(self, weights: FloatArray) -> FloatArray:
+        """Sums of the S with r sets of weights, shape (B, r, K), as matrices of shape (B, r, m, m)."""
+
+    def slopes(self, Q: FloatArray) -> FloatArray:
+        """Inner products, shape (B, K), of the S and symmetric matrices of shape (B, m, m)."""
+
+
 @dataclass(frozen=True)
-class Statistics:
+class ResponseStatistics:
     """
-    What the deviance needs to know of B responses.
+    What the deviance needs to know of B responses of one design.
 
     Attributes
     ----------
+    system : BatchSystem
     rest : ndarray (B, m)
         The row of y in ``rest``, over the columns [Z_T X y].
     S : ndarray (B, K, m)
@@ -51,25 +94,76 @@ class Statistics:
         Known residual standard deviation in the units of each response.
     """
 
+    system: BatchSystem
     rest: FloatArray
     S: FloatArray
     sigma: FloatArray | None
 
-    def take(self, which: IntArray | BoolArray) -> Statistics:
+    def __len__(self) -> int:
+        return len(self.rest)
+
+    @property
+    def n(self) -> FloatArray:
+        """Numbers of rows, shape (B,)."""
+        return np.full(len(self), float(self.system.deviance.cross.n))
+
+    @property
+    def nu(self) -> FloatArray:
+        """Numbers of rows, less (REML) the number of fixed effects, shape (B,)."""
+        return np.full(len(self), float(self.system.deviance.nu))
+
+    @property
+    def counts(self) -> FloatArray:
+        """Numbers of levels in each class, shape (C, 1)."""
+        return self.system.counts[:, None]
+
+    @property
+    def tail_weights(self) -> FloatArray:
+        """Ones, shape (1, q)."""
+        return np.ones((1, self.system.n_tail))
+
+    def take(self, which: IntArray | BoolArray) -> ResponseStatistics:
         """Those of some of the responses."""
-        return Statistics(self.rest[which], self.S[which], None if self.sigma is None else self.sigma[which])
+        sigma = None if self.sigma is None else self.sigma[which]
+        return ResponseStatistics(self.system, self.rest[which], self.S[which], sigma)
+
+    def matrices(self, entries: FloatArray) -> FloatArray:
+        """N, shape (B, m, m), for the entries of G, shape (B, K)."""
+        N = self.combine(entries[:, None])[:, 0]
+        N[:, :-1, :-1] += self.system.rest
+        N[:, -1] += self.rest
+        N[:, :-1, -1] = N[:, -1, :-1]
+        return N
+
+    def combine(self, weights: FloatArray) -> FloatArray:
+        """Sums of the S with r sets of weights, shape (B, r, K), as matrices of shape (B, r, m, m)."""
+        S = self.system.S
+        m = S.shape[1] + 1
+        found = np.empty((*weights.shape[:2], m, m))
+        found[:, :, :-1, :-1] = (weights @ S.reshape(len(S), -1)).reshape(*weights.shape[:2], m - 1, m - 1)
+        found[:, :, -1] = weights @ self.S
+        found[:, :, :-1, -1] = found[:, :, -1, :-1]
+        return found
+
+    def slopes(self, Q: FloatArray) -> FloatArray:
+        """Inner products, shape (B, K), of the S and symmetric matrices of shape (B, m, m)."""
+        S = self.system.S
+        row = 2.0 * Q[:, -1]
+        row[:, -1] *= 0.5
+        shared = Q[:, :-1, :-1].reshape(len(Q), -1) @ S.reshape(len(S), -1).T
+        return np.asarray(shared + np.einsum("nkr,nr->nk", self.S, row))
 
 
 @dataclass(frozen=True)
 class BatchEvaluation:
     """
-    The deviance of B responses at as many values of theta, and the state it was computed from.
+    The deviance of B replicates at as many values of theta, and the state it was computed from.
 
     Attributes
     ----------
     theta : ndarray (B, n_theta)
     value : ndarray (B,)
-        Infinite where the response is fitted exactly.
+        Infinite where the response of a replicate is fitted exactly.
     factors : list of ndarray (B, k_t, k_t)
         Relative factors T in the order of elimination.
     Lambda : ndarray (B, m, m) or None
@@ -88,13 +182,13 @@ class BatchEvaluation:
     L: FloatArray
 
     def take(self, which: BoolArray) -> BatchEvaluation:
-        """Some of the responses."""
+        """Some of the replicates."""
         return BatchEvaluation(
             self.theta[which],
             self.value[which],
             [T[which] for T in self.factors],
             None if self.Lambda is None else self.Lambda[which],
-            self.G[..., which],
+            self.G.compress(which, axis=3),
             self.N[which],
             self.L[which],
         )
@@ -103,7 +197,7 @@ class BatchEvaluation:
 @dataclass(frozen=True)
 class BatchSystem:
     """
-    The part of the system of a model that does not depend on the response.
+    The part of the system of a model that all replicates share.
 
     Attributes
     ----------
@@ -160,7 +254,7 @@ class BatchSystem:
             start += k * J
         return found
 
-    def statistics(self, responses: Responses, sigma: FloatArray | None) -> Statistics:
+    def statistics(self, responses: Responses, sigma: FloatArray | None) -> ResponseStatistics:
         """Reduce the responses to what the deviance needs; sigma, shape (B,), is known or None."""
         reduction, cross = self.deviance.reduction, self.deviance.cross
         k, J, B = responses.first.shape
@@ -181,22 +275,18 @@ class BatchSystem:
             squares = by_class @ (c_y[i] * c_y[j])
             here = slice(pair * len(self.counts), (pair + 1) * len(self.counts))
             S[:, here, -1] = squares.T if i == j else 2.0 * squares.T
-        return Statistics(rest, S, sigma)
+        return ResponseStatistics(self, rest, S, sigma)
 
     def evaluate(self, theta: FloatArray, y: Statistics) -> BatchEvaluation:
-        """Deviance of B responses at theta, shape (B, n_theta)."""
-        B, m = len(theta), len(self.rest) + 1
+        """Deviance of B replicates at theta, shape (B, n_theta)."""
+        B = len(theta)
         factors = [
             (theta[:, here] @ covariance.tangents.reshape(covariance.n_theta, -1)).reshape(B, *[covariance.size] * 2)
             for covariance, here in zip(self.covariances, self.slices, strict=True)
         ]
-        G, log_det = self._first_block(factors[0])
+        G, logs_of_classes = self._first_block(factors[0])
         a, b = upper_indices(len(G))
-        entries = np.ascontiguousarray(G[a, b].reshape(-1, B).T)
-        N = np.empty((B, m, m))
-        N[:, :-1, :-1] = self.rest + (entries @ self.S.reshape(len(self.S), -1)).reshape(B, m - 1, m - 1)
-        N[:, -1] = y.rest + np.einsum("nk,nkr->nr", entries, y.S)
-        N[:, :-1, -1] = N[:, -1, :-1]
+        N = y.matrices(np.ascontiguousarray(G[a, b].reshape(-1, B).T))
         Lambda, scaled = None, N
         if self.n_tail:
             Lambda = self._lambda(factors[1:])
@@ -205,10 +295,10 @@ class BatchSystem:
             scaled[:, tail, tail] += 1.0
         L, exact = _cholesky(scaled)
         logs = 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2))
-        value = log_det + logs[:, : self.n_tail].sum(axis=1)
+        value = (y.counts * logs_of_classes).sum(axis=0) + (y.tail_weights * logs[:, : self.n_tail]).sum(axis=1)
         if self.deviance.reml:
             value += logs[:, self.n_tail : -1].sum(axis=1)
-        nu = self.deviance.nu
+        nu = y.nu
         if y.sigma is None:
             value += nu * (1.0 + np.log(2.0 * np.pi / nu) + logs[:, -1])
         else:
@@ -218,13 +308,14 @@ class BatchSystem:
 
     def row_weights(self, at: BatchEvaluation, y: Statistics) -> FloatArray:
         """Give omega of the module's docstring, shape (B, m); for a known sigma that of y is rho^2 / sigma^2."""
-        omega = np.ones(at.L.shape[:2])
+        omega = np.empty(at.L.shape[:2])
+        omega[:, : self.n_tail] = y.tail_weights
         omega[:, self.n_tail : -1] = float(self.deviance.reml)
-        omega[:, -1] = self.deviance.nu if y.sigma is None else at.L[:, -1, -1] ** 2 / y.sigma**2
+        omega[:, -1] = y.nu if y.sigma is None else at.L[:, -1, -1] ** 2 / y.sigma**2
         return omega
 
     def _first_block(self, T: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Blocks G of the classes, shape (k, k, C, B), and the sum of log|G^-1| over the levels, shape (B,)."""
+        """Blocks G of the classes, shape (k, k, C, B), and log|G^-1| of each, shape (C, B)."""
         k, B = T.shape[1], len(T)
         RT = np.einsum("cbj,nba->cajn", self.R, T).reshape(k, k, -1)
         K = np.einsum("acj,bcj->abj", RT, RT)
@@ -233,7 +324,7 @@ class BatchSystem:
         L = cholesky_levels(K)
         half = solve_lower_levels(L, np.broadcast_to(np.eye(k)[:, :, None], L.shape))
         logs = 2.0 * np.log(L[diagonal, diagonal]).sum(axis=0).reshape(-1, B)
-        return np.einsum("acj,bcj->abj", half, half).reshape(k, k, -1, B), self.counts @ logs
+        return np.einsum("acj,bcj->abj", half, half).reshape(k, k, -1, B), logs
 
     def _lambda(self, T: list[FloatArray]) -> FloatArray:
         """blockdiag(Lambda_T, I) over [Z_T X y], shape (B, m, m)."""
@@ -314,7 +405,7 @@ def _classes(R: FloatArray) -> tuple[IntArray, FloatArray]:
     flat = R.reshape(-1, R.shape[2])
     unit = ALIKE * float(np.abs(flat).max())
     _, first, class_of = np.unique(np.round(flat / unit), axis=1, return_index=True, return_inverse=True)
-    return class_of.ravel(), R[:, :, first]
+    return class_of.ravel(), R.take(first, axis=2)
 
 
 def _cholesky(M: FloatArray) -> tuple[FloatArray, BoolArray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lmm.batch.responses import Responses
 from lmm.batch.system import batch_system, cost_of_one
-from lmm.border import border_products
+from lmm.border import eliminate_effects
 from lmm.deviance import NO_RESIDUAL, ProfiledDeviance
 from lmm.errors import ModelError
 from lmm.linalg import FloatArray
@@ -76,12 +76,12 @@ class Eliminator:
         deviance = self.deviance
         if self._cost is None:
             factors = [deviance.covariances[t].factor(theta[0, deviance.slices[t]]) for t in deviance.cross.order]
-            border, log_omega = border_products(deviance.reduction, factors)
+            eliminated = eliminate_effects(deviance.reduction, factors)
             try:
-                root = np.asarray(np.linalg.cholesky(border), dtype=np.float64)
+                root = np.asarray(np.linalg.cholesky(eliminated.products), dtype=np.float64)
             except np.linalg.LinAlgError:
                 raise ModelError(NO_RESIDUAL) from None
-            return Eliminated(np.array([log_omega]), root[None])
+            return Eliminated(np.array([eliminated.log_det]), root[None])
         at = self._system.evaluate(theta, self._response.take(np.zeros(len(theta), dtype=np.intp)))
         if not np.isfinite(at.value).all():
             raise ModelError(NO_RESIDUAL)

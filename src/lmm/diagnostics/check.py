@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc, ndtri
 
+from lmm.diagnostics.normality import normality_test, skewness_and_kurtosis
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
 from lmm.display import capital, format_p
@@ -28,8 +29,8 @@ WIDE_SCALES, FAR_ORIGIN = 1e3, 10.0
 SOME_INFLATION, MUCH_INFLATION = 5.0, 10.0
 # Fewer levels than this say little about a variance.
 FEW_LEVELS = 5
-# Fewest values that are tested for normality, and most that Shapiro and Wilk's test takes.
-FEWEST_VALUES, MOST_SHAPIRO = 8, 5000
+# Fewest values that are tested for normality.
+FEWEST_VALUES = 8
 # Promised decrease of the deviance, below which its size is rounding error.
 LEAST_DECREASE = 1e-12
 # Relative differences of fitted values that are rounding errors.
@@ -271,16 +272,8 @@ def _shape(values: FloatArray) -> tuple[str, float]:
     """Skewness, excess kurtosis and a test of normality, as a sentence, with the p-value."""
     if len(values) < FEWEST_VALUES:
         return f"{len(values)} values are too few to say.", float("nan")
-    from scipy.stats import normaltest, shapiro  # noqa: PLC0415 - takes long to import
-
-    centred = values - values.mean()
-    variance = float((centred**2).mean())
-    skewness = float((centred**3).mean()) / variance**1.5
-    kurtosis = float((centred**4).mean()) / variance**2 - 3.0
-    # The test of Shapiro and Wilk is tabulated up to 5000 values; beyond, D'Agostino and Pearson's takes its place.
-    few = len(values) <= MOST_SHAPIRO
-    p_value = float(shapiro(values).pvalue if few else normaltest(values).pvalue)
-    test = "Shapiro-Wilk" if few else "D'Agostino-Pearson"
+    skewness, kurtosis = skewness_and_kurtosis(values)
+    test, p_value = normality_test(values)
     return f"Skewness {skewness:.2f}, excess kurtosis {kurtosis:.2f}, {test} p-value {format_p(p_value)}.", p_value
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import lapack
 
-from lmm.border import border_products
+from lmm.border import eliminate_effects
 from lmm.conditional import conditional_variances, random_parts
 from lmm.crossproducts import CrossProducts, cross_products
 from lmm.diagnostics.rows import StandardRows, standard_rows
@@ -131,7 +131,7 @@ def _of_what_is_left(model: FittedModel, rows: StandardRows, gone: IntArray) -> 
     """Share of a unit, shape (p + 1, p + 1), from the cross-products of the other rows."""
     at = model.optimum.evaluation
     rest = reduce_first_block(cross_products_without(model.deviance_function.cross, rows, gone))
-    border, _ = border_products(rest, at.factors)
+    border = eliminate_effects(rest, at.factors).products
     half: FloatArray = lapack.dtrtrs(at.border, border, lower=1)[0]
     left: FloatArray = lapack.dtrtrs(at.border, half.T, lower=1)[0]
     return np.asarray(np.eye(len(border)) - left)

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.linalg import lapack
 
 from lmm.batch.responses import Projector, projector
-from lmm.border import column_effects
 from lmm.diagnostics.leverage import leverage, reduce_fixed
 from lmm.diagnostics.modes import mode_variances
 from lmm.diagnostics.rows import standard_rows
@@ -101,7 +100,7 @@ def _collected(model: FittedModel, n: int, responses: Iterator[FloatArray], know
         # Z'V^-1 X of the border gives X'V^-1 y, since X'y is zero.
         Xy = -np.tensordot(at.b_1[:p], first, axes=([1, 2], [1, 2])) - at.b_T[:p] @ tail.T
         beta: FloatArray = lapack.dtrtrs(at.border[:p, :p], reduce_fixed(at, Xy), lower=1, trans=1)[0] if p else Xy
-        b_1, b_T = column_effects(deviance, at, first, tail)
+        b_1, b_T = deviance.column_effects(at, first, tail)
         b_1 -= np.tensordot(beta.T, at.b_1[:p], axes=1)
         b_T -= beta.T @ at.b_T[:p]
         e = y - onto.Q @ beta - onto.Z.T @ np.concatenate([b_1.reshape(len(b_1), -1), b_T], axis=1).T

@@ -27,10 +27,10 @@ from lmm.arguments import Seed, at_least, one_of, random_generator
 from lmm.batch.refits import Refitter
 from lmm.errors import ArgumentError
 from lmm.inference.bootstrap_result import BootstrapResult, Statistic
-from lmm.inference.cases import Cases, statistic_values
+from lmm.inference.cases import Cases, Replicates, collected, joined, statistic_values
 from lmm.inference.estimated import estimate_names, estimate_values, original_of, refit_values
 from lmm.inference.resampling import Parametric, Residual, Sampler, Wild, top_groups
-from lmm.linalg import FloatArray
+from lmm.linalg import FloatArray, IntArray
 from lmm.workers import Workers, checked_workers, progress_bar, run_tasks
 
 if TYPE_CHECKING:
@@ -44,26 +44,6 @@ BLOCK, BLOCK_NUMBERS = 64, 1_000_000
 FEW = 16
 # Tasks into which the replicates are split where they are done in several processes.
 MOST_TASKS = 256
-
-
-@dataclass(frozen=True)
-class Replicates:
-    """
-    Estimates of some replicates.
-
-    Attributes
-    ----------
-    estimates : ndarray (B, n_parameters)
-        NaN where a fit failed.
-    singular : ndarray (B,)
-        1 for a singular fit, 0 for another.
-    failures : dict of int to str
-        Why there are no estimates of a replicate, by its position.
-    """
-
-    estimates: FloatArray
-    singular: FloatArray
-    failures: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +91,7 @@ class Plan:
     def batches(self) -> list[range]:
         """Replicates that are fitted together."""
         if self.kind == "cases":
-            size = 1
+            size = self._cases.batch_size
         elif self.statistic is not None:
             size = min(FEW, self.block)
         else:
@@ -120,17 +100,17 @@ class Plan:
 
     def run(self, batches: Sequence[range]) -> Replicates:
         """Replicates of some batches."""
-        return _join([self._run_batch(batch) for batch in batches])
+        return joined([self._run_batch(batch) for batch in batches])
 
     def _run_batch(self, batch: range) -> Replicates:
         if self.kind == "cases":
-            return self._collected(self._drawn_groups(batch))
+            return self._cases.replicates(self._drawn_groups(batch))
         blocks = range(batch.start // self.block, -(-batch.stop // self.block))
         drawn = np.concatenate([self._block_of_responses(i) for i in blocks], axis=1)
         before = blocks.start * self.block
         Y = drawn[:, batch.start - before : batch.stop - before]
         if self.statistic is not None:
-            return self._collected(self._statistics(self.statistic, Y))
+            return collected(self._statistics(self.statistic, Y), len(self.names))
         found = self.refitter.fit(Y)
         return Replicates(refit_values(self.model, found), found.singular, found.failures)
 
@@ -159,28 +139,15 @@ class Plan:
     def _cases(self) -> Cases:
         return Cases(self.model, top_groups(self.model, "the cases bootstrap"), self.statistic, len(self.names))
 
-    def _drawn_groups(self, replicates: range) -> Iterator[tuple[FloatArray, bool] | str]:
-        """Replicates of the cases bootstrap."""
+    def _drawn_groups(self, replicates: range) -> IntArray:
+        """Groups of some replicates of the cases bootstrap, a row for each."""
         n_groups = self._cases.n_groups
-        for i in replicates:
-            yield self._cases.values(self._stream(i).integers(n_groups, size=n_groups))
+        return np.array([self._stream(i).integers(n_groups, size=n_groups) for i in replicates])
 
     def _statistics(self, statistic: Statistic, Y: FloatArray) -> Iterator[tuple[FloatArray, bool] | str]:
         """The statistic of the models of some responses."""
         for model in self.refitter.models(Y):
             yield model if isinstance(model, str) else statistic_values(statistic, model, len(self.names))
-
-    def _collected(self, replicates: Iterator[tuple[FloatArray, bool] | str]) -> Replicates:
-        """Replicates one by one: numbers and whether the fit is singular, or why there are none."""
-        values, singular, failures = [], [], {}
-        for i, found in enumerate(replicates):
-            if isinstance(found, str):
-                failures[i] = found
-            nothing = np.full(len(self.names), np.nan), np.nan
-            numbers, is_singular = nothing if isinstance(found, str) else found
-            values.append(numbers)
-            singular.append(float(is_singular))
-        return Replicates(np.array(values).reshape(-1, len(self.names)), np.array(singular), failures)
 
 
 def bootstrap(
@@ -247,16 +214,5 @@ def _collect(plan: Plan, workers: Workers, *, progress: bool) -> tuple[Replicate
         except KeyboardInterrupt:
             if not parts:
                 raise
-            return _join(parts), True
-    return _join(parts), False
-
-
-def _join(parts: Sequence[Replicates]) -> Replicates:
-    """Replicates one after the other."""
-    failures: dict[int, str] = {}
-    start = 0
-    for part in parts:
-        failures.update({start + i: reason for i, reason in part.failures.items()})
-        start += len(part.singular)
-    values = np.concatenate([part.estimates for part in parts])
-    return Replicates(values, np.concatenate([part.singular for part in parts]), failures)
+            return joined(parts), True
+    return joined(parts), False

@@ -388,15 +388,14 @@ class BootstrapResult:
         """Skewness of the jackknife over groups, divided by 6, shape (m,)."""
         codes = top_groups(self.model, 'method="bca"')
         cases = Cases(self.model, codes, self.statistic, len(self.original))
-        n_groups = cases.n_groups
-        found = [cases.values(np.delete(np.arange(n_groups), left_out)) for left_out in range(n_groups)]
-        rows = [one[0] for one in found if not isinstance(one, str)]
+        found = cases.jackknife()
+        rows = np.delete(found.estimates, list(found.failures), axis=0)
         if len(rows) < 3:  # noqa: PLR2004 - the least that has a skewness
             raise ModelError(
-                f'method="bca" leaves out one group at a time, and only {len(rows)} of {n_groups} such fits succeed; '
-                'use method="percentile" or "basic"'
+                f'method="bca" leaves out one group at a time, and only {len(rows)} of {cases.n_groups} such fits '
+                'succeed; use method="percentile" or "basic"'
             )
-        influence = np.mean(rows, axis=0) - np.array(rows)
+        influence = rows.mean(axis=0) - rows
         squares = (influence**2).sum(axis=0) ** 1.5
         cubes = (influence**3).sum(axis=0)
         return np.asarray(np.divide(cubes, 6.0 * squares, out=np.zeros_like(cubes), where=squares > 0.0))

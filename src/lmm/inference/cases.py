@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,15 +11,60 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lmm.batch.refits import NOT_CERTIFIED
 from lmm.design import RandomTerm
 from lmm.errors import LMMError, LMMWarning
-from lmm.inference.drawn import NOT_CERTIFIED, NOT_ESTIMABLE, GroupSamples
-from lmm.inference.estimated import estimate_values, replicate_of
+from lmm.inference.drawn import NOT_ESTIMABLE, GroupSamples
+from lmm.inference.estimated import refit_values, replicate_of
 from lmm.linalg import FloatArray, IntArray, triangular_factor
 
 if TYPE_CHECKING:
     from lmm.inference.bootstrap_result import Statistic
     from lmm.model import FittedModel
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """
+    Estimates of some replicates.
+
+    Attributes
+    ----------
+    estimates : ndarray (B, n_parameters)
+        NaN where a fit failed.
+    singular : ndarray (B,)
+        1 for a singular fit, 0 for another.
+    failures : dict of int to str
+        Why there are no estimates of a replicate, by its position.
+    """
+
+    estimates: FloatArray
+    singular: FloatArray
+    failures: dict[int, str]
+
+
+def collected(replicates: Iterator[tuple[FloatArray, bool] | str], n_values: int) -> Replicates:
+    """Replicates one by one: numbers and whether the fit is singular, or why there are none."""
+    values, singular, failures = [], [], {}
+    for i, found in enumerate(replicates):
+        if isinstance(found, str):
+            failures[i] = found
+        nothing = np.full(n_values, np.nan), np.nan
+        numbers, is_singular = nothing if isinstance(found, str) else found
+        values.append(numbers)
+        singular.append(float(is_singular))
+    return Replicates(np.array(values).reshape(-1, n_values), np.array(singular), failures)
+
+
+def joined(parts: Sequence[Replicates]) -> Replicates:
+    """Replicates one after the other."""
+    failures: dict[int, str] = {}
+    start = 0
+    for part in parts:
+        failures.update({start + i: reason for i, reason in part.failures.items()})
+        start += len(part.singular)
+    values = np.concatenate([part.estimates for part in parts])
+    return Replicates(values, np.concatenate([part.singular for part in parts]), failures)
 
 
 @dataclass(frozen=True)
@@ -50,13 +96,28 @@ class Cases:
     def _samples(self) -> GroupSamples:
         return GroupSamples(self.model, self.codes)
 
-    def values(self, drawn: IntArray) -> tuple[FloatArray, bool] | str:
-        """Numbers from the groups drawn, and whether the fit to them is singular; or why there are none."""
+    @cached_property
+    def batch_size(self) -> int:
+        """Samples that are fitted at once."""
+        return self._samples.batch_size if self.statistic is None else 1
+
+    def replicates(self, drawn: IntArray) -> Replicates:
+        """Numbers from samples of groups, shape (B, m): a row holds the groups of one sample."""
         if self.statistic is None:
-            found = self._samples.fit(drawn)
-            return found if isinstance(found, str) else (estimate_values(self.model, found[0]), found[1])
-        model = refit_groups(self.model, self.codes, drawn)
-        return model if isinstance(model, str) else statistic_values(self.statistic, model, self.n_values)
+            found = self._samples.fit_all(drawn)
+            return Replicates(refit_values(self.model, found), found.singular, found.failures)
+        return collected(self._statistics(self.statistic, drawn), self.n_values)
+
+    def jackknife(self) -> Replicates:
+        """Numbers without each of the groups in turn."""
+        groups = np.arange(self.n_groups)
+        batches = [groups[i : i + self.batch_size] for i in range(0, self.n_groups, self.batch_size)]
+        return joined([self.replicates(np.array([np.delete(groups, u) for u in batch])) for batch in batches])
+
+    def _statistics(self, statistic: Statistic, drawn: IntArray) -> Iterator[tuple[FloatArray, bool] | str]:
+        for groups in drawn:
+            model = refit_groups(self.model, self.codes, groups)
+            yield model if isinstance(model, str) else statistic_values(statistic, model, self.n_values)
 
 
 def statistic_values(statistic: Statistic, model: FittedModel, n_values: int) -> tuple[FloatArray, bool] | str:
