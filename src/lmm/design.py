@@ -9,7 +9,7 @@ import numpy as np
 
 from lmm import checks
 from lmm.encoding import Encoding, Evaluated, encode
-from lmm.errors import DataError
+from lmm.errors import DataError, LMMWarning, warn
 from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula, RandomPart, expand_dot
 from lmm.frames import as_table
@@ -285,9 +285,21 @@ def build_design(
         weights_argument=as_expression(weights),
         variables=read_variables(_mean_expressions(formula, as_expression(offset)), selected),
     )
+    _warn_of_powers(formula, evaluated)
     if estimable:
         checks.check_estimable(design, sigma_fixed=sigma_fixed)
     return design
+
+
+def _warn_of_powers(formula: ModelFormula, evaluated: Evaluated) -> None:
+    """Say where a power stands that changes nothing: it is easily taken for arithmetic."""
+    for power in formula.idle_powers:
+        way = "leave the power out" if evaluated.is_factor(power.base) else f"for the power write `I({power})`"
+        warn(
+            f"`{power}` in the formula stands for `{power.base}` alone, as in R: outside I() the sign {power.sign} "
+            f"makes interactions of several terms, and a single variable has none; {way}",
+            LMMWarning,
+        )
 
 
 def _full_rank(X: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:

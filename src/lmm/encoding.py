@@ -125,6 +125,10 @@ class Evaluated:
             self._values[expression] = found
         return found
 
+    def is_factor(self, expression: str) -> bool:
+        """Whether an expression that has been used is categorical."""
+        return isinstance(self._values.get(expression), Categorical)
+
     def _with_contrasts(self, expression: str, value: Categorical) -> Categorical:
         asked = self._contrasts.get(syntax.shown(expression), value.contrasts)
         if asked is None and value.ordered:

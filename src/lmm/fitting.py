@@ -138,7 +138,8 @@ def fit(
     ConvergenceWarning
         When the optimiser stopped before it could certify the optimum.
     LMMWarning
-        When no data of this design determine all variances and covariances of a term of correlated random effects.
+        When no data of this design determine all variances and covariances of a term of correlated random effects, and
+        when a power in the formula changes nothing (``x^2`` for ``I(x^2)``).
 
     References
     ----------
