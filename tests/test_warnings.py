@@ -54,3 +54,34 @@ def test_a_power_of_a_factor_is_to_be_left_out():
 )
 def test_powers_that_cross_terms_and_those_inside_I_are_silent(formula, data):
     assert said(formula, lmm.datasets.load(data)) == []
+
+
+def with_dirty_days(dirty, n=4):
+    """The sleep study with text in place of some days, each of them different."""
+    rng = np.random.default_rng(3)
+    days = (SLEEP["Days"] + rng.uniform(0.0, 0.5, size=len(SLEEP)).round(1)).astype(str).to_numpy(dtype=object)
+    days[rng.choice(len(days), size=n, replace=False)] = dirty
+    return SLEEP.assign(Days=days)
+
+
+@pytest.mark.parametrize("dirty", ["NA ", "12a", "."])
+@pytest.mark.parametrize("formula", ["Reaction ~ Days + (1 | Subject)", "Reaction ~ 0 + Days + (1 | Subject)"])
+def test_text_that_is_mostly_numbers_is_named_with_its_cells(formula, dirty):
+    data = with_dirty_days(dirty)
+    (message,) = said(formula, data)
+    assert "the column 'Days' holds text" in message
+    assert f"only 4 cells of 180 cannot be read as a number: {dirty!r}" in message
+    assert "df['Days'] = pd.to_numeric(df['Days'], errors=\"coerce\")" in message
+    data["Days"] = pd.to_numeric(data["Days"], errors="coerce")
+    assert lmm.fit("Reaction ~ Days + (1 | Subject)", data).nobs == 176
+
+
+def test_text_of_numbers_alone_of_words_and_of_groups_is_silent():
+    words = with_dirty_days("word", n=60)
+    assert not any("cannot be read" in message for message in said("Reaction ~ Days + (1 | Subject)", words))
+    digits = SLEEP.assign(Days=(10 * SLEEP["Days"] + SLEEP.index % 3).astype(str))
+    assert digits["Days"].nunique() > 20
+    assert said("Reaction ~ Days + (1 | Subject)", digits) == []
+    groups = SLEEP.assign(g=[f"{i // 4}" if i else "NA " for i in range(180)])
+    assert said("Reaction ~ Days + (1 | g)", groups) == []
+    assert said("Reaction ~ factor(Days) + (1 | Subject)", with_dirty_days(".")) == []

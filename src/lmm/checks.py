@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmm import _formulaic, syntax
 from lmm.columns import NUMBERS, Categorical, shown_labels
-from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, ModelError
+from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, LMMWarning, ModelError, warn
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
@@ -27,6 +27,10 @@ MANY_EFFECTS = 10_000
 LONGEST_EXPLANATION = 500
 # Effects of a term that a message names.
 MOST_EFFECTS_SHOWN = 5
+# A predictor of text with more levels than this, of which at least this share of the rows are numbers, is likely meant
+# as a number.
+MANY_LEVELS = 20
+MOSTLY_NUMBERS = 0.8
 
 
 def is_constant(name: str) -> bool:
@@ -130,6 +134,25 @@ def require_finite(what: str, value: Value) -> None:
             "those used, counted from 0), as with the logarithm of zero or a division by zero. Drop those rows, or "
             "change the expression."
         )
+
+
+def warn_of_numbers_as_text(expression: str, value: Categorical) -> None:
+    """Say which cells make a factor of a column that is read as text but holds numbers elsewhere."""
+    name = syntax.column_of(expression)
+    if name is None or len(value.levels) <= MANY_LEVELS:
+        return
+    unread = _numbers_in_text(value.levels).isna().to_numpy()
+    n_unread = int(unread[value.codes].sum())
+    if not unread.any() or n_unread > (1.0 - MOSTLY_NUMBERS) * len(value.codes):
+        return
+    warn(
+        f"the column {name!r} holds text and enters as a factor of {len(value.levels)} levels, but only "
+        f"{_count(n_unread, 'cell')} of {len(value.codes)} cannot be read as a number: "
+        f"{shown_labels(value.levels[unread])}. To use it as a number, with those cells missing, write "
+        f'df[{name!r}] = pd.to_numeric(df[{name!r}], errors="coerce"); factor({syntax.quote(name)}) in the formula '
+        "keeps the factor without this warning",
+        LMMWarning,
+    )
 
 
 def check_response(formula: ModelFormula, value: Value) -> FloatArray:

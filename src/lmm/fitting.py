@@ -138,8 +138,9 @@ def fit(
     ConvergenceWarning
         When the optimiser stopped before it could certify the optimum.
     LMMWarning
-        When no data of this design determine all variances and covariances of a term of correlated random effects, and
-        when a power in the formula changes nothing (``x^2`` for ``I(x^2)``).
+        When no data of this design determine all variances and covariances of a term of correlated random effects,
+        when a power in the formula changes nothing (``x^2`` for ``I(x^2)``), and when a predictor of text holds numbers
+        in all but a few cells.
 
     References
     ----------
