@@ -622,3 +622,22 @@ def test_results_that_hold_arrays_are_equal_to_themselves_only():
         assert one != other
         assert len({one, other}) == 2
     assert fit.contrast("Days = 8") == fit.contrast("Days = 8")
+
+
+@pytest.mark.parametrize("name", ["random_effects", "random_cov", "random_effects_cov", "n_groups", "random_pca"])
+def test_a_group_that_is_none_is_refused_with_those_there_are(name):
+    fit = fitted("pastes", reml=True)
+    results = getattr(fit, name)() if name == "random_pca" else getattr(fit, name)
+    for error in (KeyError, lmm.LMMError):
+        with pytest.raises(error, match="no grouping factor 'Batch'; did you mean 'batch'") as caught:
+            results["Batch"]
+    assert str(caught.value).endswith("Results are by grouping factor: 'batch:cask', 'batch'")
+    with pytest.raises(KeyError, match="no grouping factor 0; Results are by"):
+        results[0]
+    assert isinstance(results, dict)
+    assert results.get("Batch") is None
+    assert "Batch" not in results
+    again = pickle.loads(pickle.dumps(results))  # noqa: S301 - our own bytes
+    assert list(again) == list(results)
+    with pytest.raises(KeyError, match="did you mean 'batch'"):
+        again["Batch"]
