@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -194,7 +193,7 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     DataError
         When y holds something else than numbers, has another length, is not finite, or has the index of other rows.
     """
-    design = replace(model.design, y=responses(y, model.design.index))
+    design = model.design.with_response(responses(y, model.design.index))
     return fit_design(design, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
 
 
