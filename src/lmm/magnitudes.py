@@ -37,7 +37,8 @@ def check_magnitudes(
     """
     low, high = float(y.min()), float(y.max())
     root = 1.0 if weights is None else float(np.sqrt(weights.max()))
-    size, spread = max(-low, high), high - low
+    size = max(-low, high)
+    spread = high - low or size  # of a response without any there is more to say than its size
     if not _in_range(size * root, spread * root):
         times = f", times the square root of a weight, {root:.3g}," if root != 1.0 else ""
         raise DataError(
@@ -58,4 +59,4 @@ def check_magnitudes(
 
 
 def _in_range(size: float, spread: float) -> bool:
-    return size <= LARGEST and spread >= 1.0 / LARGEST
+    return size <= LARGEST and (spread >= 1.0 / LARGEST or spread == 0.0)
