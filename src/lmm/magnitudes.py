@@ -38,7 +38,9 @@ def check_magnitudes(
     low, high = float(y.min()), float(y.max())
     root = 1.0 if weights is None else float(np.sqrt(weights.max()))
     size = max(-low, high)
-    spread = high - low or size  # of a response without any there is more to say than its size
+    spread = high - low or size  # of a response that does not vary there is more to say than its size
+    if size == 0.0:
+        return
     if not _in_range(size * root, spread * root):
         times = f", times the square root of a weight, {root:.3g}," if root != 1.0 else ""
         raise DataError(
@@ -59,4 +61,4 @@ def check_magnitudes(
 
 
 def _in_range(size: float, spread: float) -> bool:
-    return size <= LARGEST and (spread >= 1.0 / LARGEST or spread == 0.0)
+    return size <= LARGEST and spread >= 1.0 / LARGEST
