@@ -599,8 +599,10 @@ def test_a_response_that_groups_and_covariates_fit_exactly_is_refused(noise):
     g = np.repeat(np.arange(6), 4)
     x = np.tile(np.arange(4.0), 6)
     y = 2.0 * x + np.array([1.0, 5.0, 2.0, 8.0, 3.0, 0.0])[g] + noise * np.random.default_rng(0).normal(size=24)
-    with pytest.raises(lmm.ModelError, match="fixed and random effects together fit the response exactly"):
+    with pytest.raises(lmm.ModelError, match=r"^Fixed and random effects together fit the response exactly") as caught:
         lmm.fit("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}))
+    for advice in ("columns of the formula (x)", "6 of (Intercept | g), for 24 rows", "values of `y` are not rounded"):
+        assert advice in str(caught.value)
 
 
 def test_results_that_hold_arrays_are_equal_to_themselves_only():

@@ -242,13 +242,13 @@ def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
     if J * k >= n and not sigma_fixed:
         what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
         raise ModelError(
-            f"The term {_shown_term(term)} has {what} for {n} rows; there must be fewer random "
+            f"The term {shown_term(term)} has {what} for {n} rows; there must be fewer random "
             f"effects than rows. {_what_is_identified(design)}Use fewer effects or a coarser group; if the residual "
             "variances are known, give weights=1/variance and sigma=1."
         )
 
 
-def _shown_term(term: RandomTerm) -> str:
+def shown_term(term: RandomTerm) -> str:
     """Write a term for a message, the first few of its effects."""
     effects = list(term.effects)
     if len(effects) > MOST_EFFECTS_SHOWN:
@@ -273,7 +273,7 @@ def _check_columns(term: RandomTerm) -> None:
         if not kept.all():
             dependent = [name for name, keep in zip(term.effects, kept, strict=True) if not keep]
             raise ModelError(
-                f"In the random term {_shown_term(term)} the column {dependent[0]!r} is a linear combination of the "
+                f"In the random term {shown_term(term)} the column {dependent[0]!r} is a linear combination of the "
                 "columns before it, so that its variance cannot be estimated. Remove it."
             )
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
+from lmm import checks
 from lmm.alignment import responses
 from lmm.arguments import as_numbers, known_sigma, true_or_false
 from lmm.crossproducts import cross_products
@@ -29,6 +30,9 @@ from lmm.start import moment_start
 FARTHEST_START = 1e3
 # Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
 SMALLEST_RHO2 = 1e-12
+
+# Fixed terms that a message names.
+MOST_TERMS_SHOWN = 5
 
 
 @overload
@@ -205,12 +209,29 @@ def fit_design(
     if reml:
         check_what_fixed_effects_leave(factors, deviance.cross)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
-    optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    try:
+        optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    except ModelError as error:  # no theta of the search leaves a residual
+        raise _exact_fit(design) from error
     if not optimum.converged and optimum.evaluation.rho2 <= SMALLEST_RHO2 * deviance.cross.A_BB[-1, -1]:
-        raise ModelError(NO_RESIDUAL)
+        raise _exact_fit(design)
     model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)
     return model
+
+
+def _exact_fit(design: Design) -> ModelError:
+    """Error for a response without a residual, with what may be the reason."""
+    effects = ", ".join(f"{len(term.levels) * len(term.effects)} of {checks.shown_term(term)}" for term in design.terms)
+    predictors = ", ".join(design.fixed_encoding.term_names[:MOST_TERMS_SHOWN])
+    made = (
+        f"that `{design.response_name}` is not made from columns of the formula ({predictors}), " if predictors else ""
+    )
+    return ModelError(
+        f"{NO_RESIDUAL} Check {made}that there are no more random effects than the rows can tell apart ({effects}, for "
+        f"{len(design.y)} rows; leave some out), and that the values of `{design.response_name}` are not rounded or "
+        "repeated so that they are all equal within the levels of a group (keep one row of each level)."
+    )
 
 
 def standardized_deviance(
