@@ -141,7 +141,7 @@ def _check_columns(model: FittedModel, used: pd.DataFrame, x: object, by: object
             f"x must be numeric in the formula, where {coded[0]!r} makes a factor of it, which has no values between "
             f"its levels: show the means of its levels by lmm.emmeans(fit, {x!r}).plot()"
         )
-    if by is not None and by not in used.columns:
+    if by is not None and not (isinstance(by, str) and by in used.columns):
         raise ArgumentError(f"by must be a column of the data, among {list(used.columns)}; got {by!r}")
 
 
