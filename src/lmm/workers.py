@@ -69,13 +69,13 @@ def run_tasks(work: Callable[[Task], Result], tasks: Sequence[Task], workers: Wo
 def _mapped(results: Iterable[Result], tasks: Sequence[Task]) -> Iterator[Result]:
     """Results that a user's callable gave; refused where they are not one for each task."""
     refused = ArgumentError(
-        f"workers must be {_LIKE_MAP} and gives the result of each element; for {len(tasks)} it gave something else"
+        f"workers must be {_LIKE_MAP} and gives a result for each element, of which there were {len(tasks)}"
     )
     if not isinstance(results, Iterable):
         raise refused
     count = 0
     for result in results:
-        if count == len(tasks) or result is tasks[count]:
+        if count == len(tasks):
             raise refused
         count += 1
         yield result
