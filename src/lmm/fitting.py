@@ -294,7 +294,7 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         warn(
             f"the optimiser stopped after {optimum.effort} at a deviance of {model.deviance:.6f}, "
             f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
-            "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
+            "Start from the point reached, lmm.fit(..., start=fit.theta), or allow more evaluations, "
             "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",
             ConvergenceWarning,
         )
@@ -304,7 +304,7 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         warn(
             f"no data of this design determine all variances and covariances of {term}: other values give the same "
             "likelihood, and those shown are one choice of many, as is the correlation. Fixed effects and fitted "
-            "values do not depend on it; lmm.estimability(model) names what is determined. Where an effect does not "
+            "values do not depend on it; lmm.estimability(fit) names what is determined. Where an effect does not "
             "vary within the levels, leave it out, or its covariances with a double bar (||)",
             LMMWarning,
         )

@@ -152,7 +152,7 @@ def _convergence(model: FittedModel) -> Finding:
         return Finding("convergence", "ok", found)
     found = f"The search stopped after {optimum.effort}: {optimum.certificate}."
     advice = (
-        "Estimates may be off. Continue with fit(..., start=model.theta), allow more with "
+        "Estimates may be off. Continue with lmm.fit(..., start=fit.theta), allow more with "
         "control=lmm.Control(max_evaluations=1000), or simplify the random effects."
     )
     return Finding("convergence", "warning", found, advice)
@@ -181,7 +181,7 @@ def _undetermined(model: FittedModel) -> list[Finding]:
     found = f"No data of this design determine all variances and covariances of {_listed(terms)}."
     advice = (
         "Those shown, and the correlation, are one choice of many with the same likelihood; fixed effects and fitted "
-        "values do not depend on it. lmm.estimability(model) names what is determined. Leave out effects that do not "
+        "values do not depend on it. lmm.estimability(fit) names what is determined. Leave out effects that do not "
         "vary within the levels, or their covariances (||)."
     )
     return [Finding("identification", "warning", found, advice)]
@@ -234,7 +234,7 @@ def _normal_residuals(studentized: FloatArray) -> Finding:
     if not p_value < ASSUMPTION_LEVEL:
         return Finding("normal residuals", "ok", found)
     advice = (
-        "Look at lmm.plots.qq_residuals(model). With many rows, fixed effects and their standard errors are robust to "
+        "Look at lmm.plots.qq_residuals(fit). With many rows, fixed effects and their standard errors are robust to "
         "it; prediction intervals and tests of variances are not. Transform the response, or look into the outliers."
     )
     return Finding("normal residuals", "warning", found, advice)
@@ -261,7 +261,7 @@ def _normal_effects(model: FittedModel, modes: list[FloatArray]) -> Iterator[Fin
             yield Finding(name, "ok", found, caveat)
             continue
         advice = (
-            "Look at lmm.plots.qq_random_effects(model) for single levels that stand out or for groups of levels; a "
+            "Look at lmm.plots.qq_random_effects(fit) for single levels that stand out or for groups of levels; a "
             "missing predictor of the levels is the usual cause."
         )
         yield Finding(name, "warning", found, advice)
@@ -303,7 +303,7 @@ def _homogeneity(model: FittedModel, studentized: FloatArray) -> Finding:
     if p_value >= ASSUMPTION_LEVEL:
         return Finding("homogeneity", "ok", found)
     advice = (
-        "Look at lmm.plots.scale_location(model). Model the response on a log or square-root scale where the spread "
+        "Look at lmm.plots.scale_location(fit). Model the response on a log or square-root scale where the spread "
         "grows with the mean, or give known precisions as weights."
     )
     return Finding("homogeneity", "warning", found, advice)

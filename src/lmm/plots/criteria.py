@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 
-def information_criteria(*models: FittedModel, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+def information_criteria(*fits: FittedModel, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
     """
     AIC and BIC of several models of the same data, in the order given, with the least of each marked.
 
     Parameters
     ----------
-    *models : FittedModel
+    *fits : FittedModel
         Two or more, all by ML or all by REML; under REML with the same fixed effects.
     names : sequence of str, optional
         What the models are called; their numbers where None.
@@ -49,8 +49,7 @@ def information_criteria(*models: FittedModel, names: Sequence[str] | None = Non
     >>> [line.get_label() for line in ax.get_lines()]
     ['AIC', 'BIC']
     """
-    fits = [mixed_model(model, "information_criteria") for model in models]
-    _check(fits)
+    _check([mixed_model(fit, "information_criteria") for fit in fits])
     if names is None:
         names = [str(i + 1) for i in range(len(fits))]
     if isinstance(names, str) or not isinstance(names, Collection) or len(names) != len(fits):
