@@ -356,7 +356,7 @@ def test_pictures(kind):
     ],
 )
 def test_bad_arguments(options, message):
-    arguments = {"model": "y ~ 1 + (1 | g)", "data": units(6, 2)} | options
+    arguments = {"formula": "y ~ 1 + (1 | g)", "data": units(6, 2)} | options
     with pytest.raises(lmm.ArgumentError, match=message):
         lmm.data_cloning(**arguments)
 
