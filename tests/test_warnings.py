@@ -85,3 +85,42 @@ def test_text_of_numbers_alone_of_words_and_of_groups_is_silent():
     groups = SLEEP.assign(g=[f"{i // 4}" if i else "NA " for i in range(180)])
     assert said("Reaction ~ Days + (1 | g)", groups) == []
     assert said("Reaction ~ factor(Days) + (1 | Subject)", with_dirty_days(".")) == []
+
+
+def said_of(call, *args, **options):
+    """What a call warns of, and what it returns."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call(*args, **options)
+    assert all(w.category is lmm.LMMWarning and w.filename == __file__ for w in caught)
+    return [str(w.message) for w in caught]
+
+
+BEYOND = pd.DataFrame({"Days": [0.0, 9.0, 12.0, -3.0, np.nan], "Subject": "308"})
+
+
+@pytest.mark.parametrize("random", ["1", "bs(Days, df=4)", "1 + bs(Days, df=4)"])
+@pytest.mark.parametrize("interval", [None, "prediction"])
+def test_predictions_beyond_the_knots_of_a_spline_are_named_once(random, interval):
+    fit = lmm.fit(f"Reaction ~ bs(Days, df=4) + ({random} || Subject)", SLEEP)
+    (message,) = said_of(fit.predict, BEYOND, interval=interval)
+    assert "2 of 5 rows of the new data lie outside the range of `bs(Days, df=4)` in the fit, 0 to 9" in message
+    assert "from -3 to 12" in message
+    assert "ns()" in message
+    assert said_of(fit.predict, BEYOND[:2], interval=interval) == []
+    assert said_of(fit.predict, interval=interval) == []
+
+
+def test_each_spline_and_each_use_of_new_data_warns():
+    fit = lmm.fit("Reaction ~ bs(log(Days + 10), df=3) + (1 | Subject)", SLEEP)
+    (message,) = said_of(fit.simulate, newdata=BEYOND[:4], rng=1)
+    assert "`bs(log(Days + 10), df=3)` in the fit, 2.30259 to 2.94444 (they go from 1.94591 to 3.09104)" in message
+    (message,) = said_of(lmm.emmeans, fit, [], at={"Days": 20})
+    assert "1 of 1 rows" in message
+    assert said_of(lmm.emmeans, fit, []) == said_of(lmm.emtrends, fit, [], "Days") == []
+
+
+@pytest.mark.parametrize("term", ["ns(Days, df=3)", "bs(Days, df=4, extrapolation='clip')", "poly(Days, 2)"])
+def test_other_ways_to_go_on_are_silent(term):
+    fit = lmm.fit(f"Reaction ~ {term} + (1 | Subject)", SLEEP)
+    assert said_of(fit.predict, BEYOND) == []

@@ -858,7 +858,8 @@ class FittedModel(LinearModel):
         -----
         LMMWarning
             When rows need a coefficient that the data of the fit do not determine (see `params`): that of an empty
-            cell, or of a column that no longer is the combination of others that it was.
+            cell, or of a column that no longer is the combination of others that it was. When rows lie outside the
+            range of a ``bs()`` in the fit, where its polynomials go on.
 
         References
         ----------
