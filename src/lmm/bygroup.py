@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn, TypeVar
 
-from lmm.errors import ArgumentError
+from lmm.errors import UnknownKeyError
 from lmm.frames import near_matches
 
 Value = TypeVar("Value")
-
-
-class UnknownGroupError(ArgumentError, KeyError):
-    """The model has no grouping factor of this name."""
-
-    def __str__(self) -> str:
-        # a KeyError shows the repr of its message
-        return str(self.args[0])
 
 
 class ByGroup(dict[str, Value]):
@@ -29,12 +21,12 @@ class ByGroup(dict[str, Value]):
     >>> fit.random_cov["subject"]
     Traceback (most recent call last):
         ...
-    lmm.bygroup.UnknownGroupError: there is no grouping factor 'subject'; did you mean 'Subject'? ...
+    lmm.errors.UnknownKeyError: there is no grouping factor 'subject'; did you mean 'Subject'? ...
     """
 
     def __missing__(self, key: object) -> NoReturn:
         near = near_matches(key, self) if isinstance(key, str) else []
         hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise UnknownGroupError(
+        raise UnknownKeyError(
             f"there is no grouping factor {key!r}; {hint}Results are by grouping factor: {', '.join(map(repr, self))}"
         )

@@ -14,6 +14,7 @@ from scipy.special import chdtrc, ndtri
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
 from lmm.display import capital, format_p
+from lmm.errors import UnknownKeyError
 from lmm.identification import undetermined_terms
 from lmm.linalg import FloatArray
 
@@ -91,8 +92,12 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.status == "warning")
 
     def __getitem__(self, check: str) -> Finding:
-        """Finding of a check, by its name."""
-        return next(finding for finding in self.findings if finding.check == check)
+        """Finding of a check, by its name; a name that is none is refused with those there are."""
+        for finding in self.findings:
+            if finding.check == check:
+                return finding
+        names = ", ".join(repr(finding.check) for finding in self.findings)
+        raise UnknownKeyError(f"there is no check {check!r}; the checks are {names}")
 
     def __str__(self) -> str:
         width = max(len(finding.check) for finding in self.findings)
