@@ -306,7 +306,7 @@ def _product(factors: list[_Block]) -> _Block:
         names.append(":".join(name for name, _ in ordered))
         column = ordered[0][1]
         for _, other in ordered[1:]:
-            with np.errstate(over="ignore", under="ignore"):  # a size that is refused
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # sizes that are refused
                 column = column * other
         columns.append(column)
     return names, columns
