@@ -161,3 +161,10 @@ def test_few_rows_and_a_constant_mean_are_said():
     singular = fitted("dyestuff2", reml=True).check()
     assert singular["homogeneity"].found == "All fitted values are equal: nothing to compare."
     assert repr(singular) == str(singular)
+
+
+def test_a_check_that_there_is_not_is_refused_with_those_there_are():
+    report = fitted("dyestuff", reml=True).check()
+    for error in (KeyError, lmm.ArgumentError):
+        with pytest.raises(error, match=r"there is no check 'outlier'; the checks are .*'outliers'"):
+            report["outlier"]

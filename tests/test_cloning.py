@@ -333,8 +333,10 @@ def test_pictures(kind):
     assert [panel.get_title(loc="left") for panel in axes] == list(twice().parameters)
     plt.close(axes[0].figure)
     figure, given = plt.subplots(1, 3)
-    drawn = twice().plot(kind, axes=given)
+    drawn = twice().plot(kind, ax=given)
     assert drawn[0] is given[0]
+    with pytest.raises(lmm.ArgumentError, match=r"ax must hold 3 Axes of matplotlib.*got 2 Axes"):
+        twice().plot(kind, ax=given[:2])
     plt.close(figure)
 
 
@@ -354,7 +356,7 @@ def test_pictures(kind):
     ],
 )
 def test_bad_arguments(options, message):
-    arguments = {"model": "y ~ 1 + (1 | g)", "data": units(6, 2)} | options
+    arguments = {"formula": "y ~ 1 + (1 | g)", "data": units(6, 2)} | options
     with pytest.raises(lmm.ArgumentError, match=message):
         lmm.data_cloning(**arguments)
 

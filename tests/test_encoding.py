@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lmm.design import build_design
-from lmm.errors import DataError, FormulaError
+from lmm.errors import DataError, FormulaError, LMMWarning
 from lmm.formula import parse_formula
 
 RNG = np.random.default_rng(0)
@@ -165,7 +165,8 @@ def test_natural_spline_is_rs():
 def test_splines_extend_beyond_the_data_of_the_fit():
     built = design("bs(x, df=4)")
     inside = built.fixed_columns(DATA.assign(x=np.linspace(2, 8, N)))
-    outside = built.fixed_columns(DATA.assign(x=12.0))
+    with pytest.warns(LMMWarning, match="60 of 60 rows of the new data lie outside the range"):
+        outside = built.fixed_columns(DATA.assign(x=12.0))
     assert np.isfinite(inside).all()
     assert np.isfinite(outside).all()
 

@@ -129,6 +129,24 @@ def test_refused_with_a_message(formula, kind, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("y ~ Intercept + (1|g)", ["The intercept and the column 'Intercept'", "rename(columns={'Intercept': "]),
+        ("y ~ x + (Intercept|g)", ["The intercept and the column 'Intercept'"]),
+        ("y ~ x*row + `x:row` + (1|g)", ["same name, 'x:row'", "rename(columns={'x:row': "]),
+        ("y ~ 0 + mixed + (1|g)", ["Two levels of `mixed`", "'mixed[1]'", "labels"]),
+    ],
+)
+def test_no_two_coefficients_of_one_name(formula, words):
+    data = DATA.assign(**{"Intercept": DATA["x"], "x:row": DATA["x"] ** 2, "mixed": [1, "1", 2] * (N // 3)})
+    with pytest.raises(FormulaError) as caught:
+        lmm.fit(formula, data)
+    for word in words:
+        assert word in str(caught.value)
+    assert build("y ~ 0 + Intercept + (1|g)", data).names == ("Intercept",)
+
+
 def test_functions_do_not_write_into_columns():
     # the columns of rows left out for a missing value are copies, which NumPy could write to
     data = DATA.assign(x=DATA["x"].where(DATA["row"] > 0), p=DATA["row"] + 1.0)

@@ -511,6 +511,9 @@ def test_slopes_refuse_what_has_none(machines, orthodont):
         lmm.emtrends(machines, "1", "Machine")
     with pytest.raises(lmm.ArgumentError, match="var: 'size' is not in the fixed part"):
         lmm.emtrends(orthodont, "Sex", "size")
+    for var in (np.ones(2), ["age", "Sex"], None):
+        with pytest.raises(lmm.ArgumentError, match=r"var: .* is not in the fixed part"):
+            lmm.emtrends(orthodont, "Sex", var)
     with pytest.raises(lmm.ArgumentError, match="needs finite numbers"):
         lmm.emtrends(orthodont, "Sex", "age", at={"age": "old"})
     with pytest.raises(lmm.ArgumentError, match="no finite value at Days = -2"):

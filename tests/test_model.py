@@ -599,8 +599,10 @@ def test_a_response_that_groups_and_covariates_fit_exactly_is_refused(noise):
     g = np.repeat(np.arange(6), 4)
     x = np.tile(np.arange(4.0), 6)
     y = 2.0 * x + np.array([1.0, 5.0, 2.0, 8.0, 3.0, 0.0])[g] + noise * np.random.default_rng(0).normal(size=24)
-    with pytest.raises(lmm.ModelError, match="fixed and random effects together fit the response exactly"):
+    with pytest.raises(lmm.ModelError, match=r"^Fixed and random effects together fit the response exactly") as caught:
         lmm.fit("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}))
+    for advice in ("columns of the formula (x)", "6 of (Intercept | g), for 24 rows", "values of `y` are not rounded"):
+        assert advice in str(caught.value)
 
 
 def test_results_that_hold_arrays_are_equal_to_themselves_only():
@@ -622,3 +624,22 @@ def test_results_that_hold_arrays_are_equal_to_themselves_only():
         assert one != other
         assert len({one, other}) == 2
     assert fit.contrast("Days = 8") == fit.contrast("Days = 8")
+
+
+@pytest.mark.parametrize("name", ["random_effects", "random_cov", "random_effects_cov", "n_groups", "random_pca"])
+def test_a_group_that_is_none_is_refused_with_those_there_are(name):
+    fit = fitted("pastes", reml=True)
+    results = getattr(fit, name)() if name == "random_pca" else getattr(fit, name)
+    for error in (KeyError, lmm.LMMError):
+        with pytest.raises(error, match="no grouping factor 'Batch'; did you mean 'batch'") as caught:
+            results["Batch"]
+    assert str(caught.value).endswith("Results are by grouping factor: 'batch:cask', 'batch'")
+    with pytest.raises(KeyError, match="no grouping factor 0; Results are by"):
+        results[0]
+    assert isinstance(results, dict)
+    assert results.get("Batch") is None
+    assert "Batch" not in results
+    again = pickle.loads(pickle.dumps(results))  # noqa: S301 - our own bytes
+    assert list(again) == list(results)
+    with pytest.raises(KeyError, match="did you mean 'batch'"):
+        again["Batch"]

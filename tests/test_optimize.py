@@ -165,7 +165,7 @@ def test_stopped_early_says_what_to_do():
         fit = lmm.fit(MODELS["sleepstudy"][0], data, reml=False, control=lmm.Control(max_evaluations=2))
     assert len(caught) == 1
     message = str(caught[0].message)
-    for part in ("stopped after 2 evaluations", "start=model.theta", "max_evaluations=1000", "simplify"):
+    for part in ("stopped after 2 evaluations", "start=fit.theta", "max_evaluations=1000", "simplify"):
         assert part in message
     assert caught[0].filename == __file__
     assert fit.converged is False

@@ -355,14 +355,36 @@ def test_refusals():
             lambda fit=coded: plots.fitted_lines(fit, doses, "nitro"),
         )
     refusal("by must be a column", lambda: plots.fitted_lines(fit, data, "Days", by="sex"))
+    refusal("by must be a column", lambda: plots.fitted_lines(fit, data, "Days", by=[]))
     refusal("n_points must be", lambda: plots.fitted_lines(fit, data, "Days", n_points=1))
     refusal("data must be the data of the fit", lambda: plots.fitted_lines(fit, data.head(9), "Days"))
     refusal("two or more fitted models", lambda: plots.information_criteria(fit))
     refusal("names must give one name", lambda: plots.information_criteria(fit, fit, names=["one"]))
+    refusal("names must give one name", lambda: plots.information_criteria(fit, fit, names=5))
     refusal("the same reml=", lambda: plots.information_criteria(fit, fitted("sleepstudy", reml=False)))
     refusal("same response only", lambda: plots.information_criteria(fit, fitted("sleepstudy_log", reml=True)))
     other = fitted("sleepstudy_fixed_intercept", reml=True)
     refusal("fit with reml=False", lambda: plots.information_criteria(fit, other))
+
+
+@pytest.mark.parametrize("ax", [5, "new", [], [5, 6]], ids=str)
+def test_results_refuse_axes_that_are_none(ax):
+    fit = fitted("dyestuff", reml=True)
+    profile, bootstrap = fit.profile("Batch"), fit.bootstrap(5, rng=1)
+    refusal("ax must hold 1 Axes of matplotlib", lambda: profile.plot(ax=ax))
+    refusal("ax must be one Axes of matplotlib", lambda: bootstrap.plot("Batch", ax=ax))
+    refusal("one pair of axes holds one parameter", lambda: bootstrap.plot(ax=ax))
+    means = lmm.emmeans(fitted("lamb_treatment", reml=True), "Line")
+    refusal("ax must be one Axes of matplotlib", lambda: means.plot(ax))
+    milk = lmm.datasets.load("milk")
+    areas = lmm.fay_herriot("yi ~ factor(MajorArea)", milk, variance="SD^2", area="SmallArea")
+    refusal("ax must be one Axes of matplotlib", lambda: areas.plot(ax))
+
+
+@pytest.mark.parametrize("kind", [[], 5, None, "trace"], ids=str)
+def test_results_refuse_a_kind_that_is_none(kind):
+    profile = fitted("dyestuff", reml=True).profile("Batch")
+    refusal("kind must be one of 'zeta', 'density', 'pairs'", lambda: profile.plot(kind))
 
 
 def test_frames_of_other_libraries():

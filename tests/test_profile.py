@@ -624,7 +624,7 @@ def test_arguments_of_the_result_are_checked():
         profile.zeta("Subject.Days", [-1.0])
     with pytest.raises(lmm.ArgumentError, match="'Residual' must be positive; got 0"):
         profile.zeta("Residual", [0.0])
-    with pytest.raises(lmm.ArgumentError, match="kind must be 'zeta', 'density' or 'pairs'"):
+    with pytest.raises(lmm.ArgumentError, match="kind must be one of 'zeta', 'density', 'pairs'"):
         profile.plot("trace")
     with pytest.raises(lmm.ArgumentError, match=r'use fit\.profile\(criterion="ml"\)\.plot\("pairs"\)'):
         profile.plot("pairs")
@@ -667,7 +667,7 @@ def test_pictures():
 
     _, given = plt.subplots(1, 2)
     assert profile.plot(ax=given)[0] is given[0]
-    with pytest.raises(lmm.ArgumentError, match="this picture needs 2 axes; got 1"):
+    with pytest.raises(lmm.ArgumentError, match=r"ax must hold 2 Axes .*got 1 Axes"):
         profile.plot(ax=given[0])
     with pytest.raises(lmm.ArgumentError, match="two parameters or more"):
         fitted("sleepstudy", reml=False).profile("Days").plot("pairs")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmm import _formulaic, syntax
 from lmm.columns import NUMBERS, Categorical, shown_labels
-from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, ModelError
+from lmm.errors import ArgumentError, DataError, FormulaError, LMMError, LMMWarning, ModelError, warn
 from lmm.expressions import Basis, Value
 from lmm.formula import ModelFormula, formula_error, point_at
 from lmm.frames import Table, near_matches
@@ -27,6 +27,10 @@ MANY_EFFECTS = 10_000
 LONGEST_EXPLANATION = 500
 # Effects of a term that a message names.
 MOST_EFFECTS_SHOWN = 5
+# A predictor of text with more levels than this, of which at least this share of the rows are numbers, is likely meant
+# as a number.
+MANY_LEVELS = 20
+MOSTLY_NUMBERS = 0.8
 
 
 def is_constant(name: str) -> bool:
@@ -132,6 +136,25 @@ def require_finite(what: str, value: Value) -> None:
         )
 
 
+def warn_of_numbers_as_text(expression: str, value: Categorical) -> None:
+    """Say which cells make a factor of a column that is read as text but holds numbers elsewhere."""
+    name = syntax.column_of(expression)
+    if name is None or len(value.levels) <= MANY_LEVELS:
+        return
+    unread = _numbers_in_text(value.levels).isna().to_numpy()
+    n_unread = int(unread[value.codes].sum())
+    if not unread.any() or n_unread > (1.0 - MOSTLY_NUMBERS) * len(value.codes):
+        return
+    warn(
+        f"the column {name!r} holds text and enters as a factor of {len(value.levels)} levels, but only "
+        f"{_count(n_unread, 'cell')} of {len(value.codes)} cannot be read as a number: "
+        f"{shown_labels(value.levels[unread])}. To use it as a number, with those cells missing, write "
+        f'df[{name!r}] = pd.to_numeric(df[{name!r}], errors="coerce"); factor({syntax.quote(name)}) in the formula '
+        "keeps the factor without this warning",
+        LMMWarning,
+    )
+
+
 def check_response(formula: ModelFormula, value: Value) -> FloatArray:
     """Refuse a response that is not one varying number for each row; the result is a copy."""
     shown = syntax.shown(formula.response)
@@ -219,13 +242,13 @@ def _check_term(term: RandomTerm, design: Design, *, sigma_fixed: bool) -> None:
     if J * k >= n and not sigma_fixed:
         what = f"{J} levels" if k == 1 else f"{J} levels x {k} effects = {J * k} random effects"
         raise ModelError(
-            f"The term {_shown_term(term)} has {what} for {n} rows; there must be fewer random "
+            f"The term {shown_term(term)} has {what} for {n} rows; there must be fewer random "
             f"effects than rows. {_what_is_identified(design)}Use fewer effects or a coarser group; if the residual "
             "variances are known, give weights=1/variance and sigma=1."
         )
 
 
-def _shown_term(term: RandomTerm) -> str:
+def shown_term(term: RandomTerm) -> str:
     """Write a term for a message, the first few of its effects."""
     effects = list(term.effects)
     if len(effects) > MOST_EFFECTS_SHOWN:
@@ -250,7 +273,7 @@ def _check_columns(term: RandomTerm) -> None:
         if not kept.all():
             dependent = [name for name, keep in zip(term.effects, kept, strict=True) if not keep]
             raise ModelError(
-                f"In the random term {_shown_term(term)} the column {dependent[0]!r} is a linear combination of the "
+                f"In the random term {shown_term(term)} the column {dependent[0]!r} is a linear combination of the "
                 "columns before it, so that its variance cannot be estimated. Remove it."
             )
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmm import checks
 from lmm.encoding import Encoding, Evaluated, encode
-from lmm.errors import DataError
+from lmm.errors import DataError, LMMWarning, warn
 from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula, RandomPart, expand_dot
 from lmm.frames import as_table
 from lmm.grouping import Grouping, group
 from lmm.linalg import RANK_TOLERANCE, BoolArray, FloatArray, IntArray, triangular_factor
+from lmm.magnitudes import check_magnitudes
 from lmm.rows import RowsUsed, as_expression, choose_rows, columns_used, numbers_of, require_argument, row_argument
 from lmm.syntax import shown
 from lmm.variables import Variable, read_variables
@@ -143,6 +144,18 @@ class Design:
         """Square roots of the precision weights, shape (n,); ones where there are none."""
         return np.ones(len(self.y)) if self.weights is None else np.sqrt(self.weights)
 
+    def with_response(self, y: FloatArray) -> Design:
+        """
+        The same design with another response, shape (n,).
+
+        Raises
+        ------
+        DataError
+            When its size is out of the range of what can be computed.
+        """
+        check_magnitudes(self.response_name, y, self.weights, [(self.names, self.X), *_effects(self.terms)])
+        return replace(self, y=y)
+
     def fixed_columns(self, data: Any) -> FloatArray:  # noqa: ANN401 - frames of any library
         """X (n_new, p) for new data; a row with a missing value is NaN."""
         return self.fixed_encoding.columns(self.new_rows(data))[:, self.kept]
@@ -256,9 +269,10 @@ def build_design(
     w = w if w is None or rows is None else w[rows]
     total, offset_states = _offset(formula, selected, o if o is None or rows is None else o[rows])
     X, encoding = encode(formula.fixed, evaluated)
+    terms = _random_terms(formula, selected, evaluated)
+    check_magnitudes(shown(formula.response), y, w, [(encoding.names, X), *_effects(terms)])
     X, R, kept, aliasing = _full_rank(X, w)
     names = tuple(name for name, keep in zip(encoding.names, kept, strict=True) if keep)
-    terms = _random_terms(formula, selected, evaluated)
     checks.check_contrasts(codings, [encoding, *(term.encoding for term in terms)])
     checks.check_model((X.shape[0], X.shape[1]), terms, encoding)
     design = Design(
@@ -285,9 +299,26 @@ def build_design(
         weights_argument=as_expression(weights),
         variables=read_variables(_mean_expressions(formula, as_expression(offset)), selected),
     )
+    _warn_of_powers(formula, evaluated)
     if estimable:
         checks.check_estimable(design, sigma_fixed=sigma_fixed)
     return design
+
+
+def _warn_of_powers(formula: ModelFormula, evaluated: Evaluated) -> None:
+    """Say where a power stands that changes nothing: it is easily taken for arithmetic."""
+    for power in formula.idle_powers:
+        way = "leave the power out" if evaluated.is_factor(power.base) else f"for the power write `I({power})`"
+        warn(
+            f"`{power}` in the formula stands for `{power.base}` alone, as in R: outside I() the sign {power.sign} "
+            f"makes interactions of several terms, and a single variable has none; {way}",
+            LMMWarning,
+        )
+
+
+def _effects(terms: tuple[RandomTerm, ...]) -> list[tuple[tuple[str, ...], FloatArray]]:
+    """Names and columns of the effects of each random term."""
+    return [(term.effects, term.columns) for term in terms]
 
 
 def _full_rank(X: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:

@@ -56,8 +56,8 @@ from lmm.tail import Tail
 from lmm.tailfactor import TailFactor, is_small
 
 NO_RESIDUAL = (
-    "the residual sum of squares is zero to working precision: fixed and random effects together fit the response "
-    "exactly, so the residual variance cannot be estimated"
+    "Fixed and random effects together fit the response exactly: the residual sum of squares is zero to working "
+    "precision, so that the residual variance cannot be estimated."
 )
 
 

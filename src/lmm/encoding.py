@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from lmm import _formulaic, syntax
-from lmm.checks import require_finite
+from lmm.checks import require_finite, warn_of_numbers_as_text
 from lmm.columns import Categorical, as_categorical, shown_labels, with_missing
 from lmm.display import scalar_text
 from lmm.errors import DataError, FormulaError
 from lmm.expressions import Basis, Rows, State, Value, evaluate
+from lmm.formula import formula_error
 from lmm.linalg import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -120,10 +121,15 @@ class Evaluated:
             if syntax.column_of(expression) is None:
                 require_finite(expression, found)
             if isinstance(found, Categorical):
+                warn_of_numbers_as_text(expression, found)
                 found = self._with_contrasts(expression, found)
             self.states[expression] = state
             self._values[expression] = found
         return found
+
+    def is_factor(self, expression: str) -> bool:
+        """Whether an expression that has been used is categorical."""
+        return isinstance(self._values.get(expression), Categorical)
 
     def _with_contrasts(self, expression: str, value: Categorical) -> Categorical:
         asked = self._contrasts.get(syntax.shown(expression), value.contrasts)
@@ -157,10 +163,30 @@ def encode(terms: LinearTerms, evaluated: Evaluated) -> tuple[FloatArray, Encodi
     assign = [i for i, (block, _) in enumerate(blocks, start=not terms.intercept) for _ in block]
     X = np.empty((evaluated.rows.n, len(names)), order="F")
     _fill(X, [columns for _, columns in blocks])
+    _refuse_equal_names(names, [("", *terms.terms)[number] for number in assign], evaluated.rows.formula)
     states = {e: evaluated.states[e] for e in expressions if evaluated.states[e]}
     numeric = {expression: value for expression, value in values.items() if expression not in codings}
     widths = {e: value.matrix.shape[1] if isinstance(value, Basis) else 1 for e, value in numeric.items()}
     return X, Encoding(terms, tuple(names), tuple(assign), full, codings, widths, states)
+
+
+def _refuse_equal_names(names: list[str], terms: list[Sequence[str]], formula: str) -> None:
+    """Refuse two columns of one name, such as the intercept and a column of the data that is called so."""
+    first: dict[str, Sequence[str]] = {}
+    for name, term in zip(names, terms, strict=True):
+        if name not in first:
+            first[name] = term
+            continue
+        if first[name] == term:
+            both = f"Two levels of `{syntax.term_name(term)}`"
+            way = "Give them labels that differ as text"
+        else:
+            both = "Two terms" if first[name] else f"The intercept and the column {name!r}"
+            way = f"Rename the column of the data, as with data.rename(columns={{{name!r}: 'another name'}})"
+        raise formula_error(
+            f"{both} would give two coefficients of the same name, {name!r}, which nothing could tell apart. {way}.",
+            formula,
+        )
 
 
 def match_levels(labels: pd.Index[Any], levels: pd.Index[Any]) -> IntArray:
@@ -280,7 +306,8 @@ def _product(factors: list[_Block]) -> _Block:
         names.append(":".join(name for name, _ in ordered))
         column = ordered[0][1]
         for _, other in ordered[1:]:
-            column = column * other
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # sizes that are refused
+                column = column * other
         columns.append(column)
     return names, columns
 

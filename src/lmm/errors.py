@@ -27,6 +27,14 @@ class ArgumentError(LMMError, TypeError):
     """An argument of a function is unknown or of the wrong kind."""
 
 
+class UnknownKeyError(ArgumentError, KeyError):
+    """A result has nothing under this name."""
+
+    def __str__(self) -> str:
+        # a KeyError shows the repr of its message
+        return str(self.args[0])
+
+
 class LMMWarning(UserWarning):
     """Base class of every warning that the library gives."""
 

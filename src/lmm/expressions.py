@@ -30,6 +30,9 @@ __all__ = ["Basis", "Rows", "State", "Value", "evaluate"]
 
 State = dict[str, Any]
 
+# Share of the range of values within which the same value may be computed again.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Basis:
@@ -60,6 +63,10 @@ class Rows(Protocol):
 
     def column(self, name: str) -> Column:
         """Values of a column in these rows."""
+        ...
+
+    def warn_once(self, message: str) -> None:
+        """Warn, though several terms may evaluate the same expression on these rows."""
         ...
 
 
@@ -281,10 +288,24 @@ class _Interpreter:
     ) -> Any:  # noqa: ANN401
         key = self._shown(node)
         state = self._state.setdefault(key, {})
-        if name == "bs" and not self._fitting:
+        if name == "bs" and not self._fitting and "extrapolation" not in keywords:
             # formulaic refuses values outside the range of the fit; R extends the polynomials, and so do we
-            keywords.setdefault("extrapolation", "extend")
+            keywords["extrapolation"] = "extend"
+            self._warn_beyond(node, args[0] if args else keywords["x"], state)
         return self._guard(node, function, *args, **keywords, _state=state)
+
+    def _warn_beyond(self, node: ast.Call, x: Any, state: State) -> None:  # noqa: ANN401 - what a user's call is given
+        """Say how many values lie outside the boundary knots of a B-spline, whose polynomials lead far away there."""
+        low, high = state["lower_bound"], state["upper_bound"]
+        rounding = ROUNDING * (high - low)
+        outside = (x < low - rounding) | (x > high + rounding)
+        if outside.any():
+            self._rows.warn_once(
+                f"{outside.sum()} of {len(outside)} rows of the new data lie outside the range of "
+                f"`{self._shown(node)}` in the fit, {low:g} to {high:g} (they go from {np.nanmin(x):g} to "
+                f"{np.nanmax(x):g}). There its outermost polynomial goes on, which soon leads far away: do not rely on "
+                "these predictions, or fit ns() in place of bs(), which goes on as a straight line"
+            )
 
     def _factor(self, name: str, node: ast.Call, x: Any, *args: Any, **keywords: Any) -> Categorical:  # noqa: ANN401
         """``C(x, contrasts, base=, levels=)`` and ``factor(x, levels=)``."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
+from lmm import checks
 from lmm.alignment import responses
 from lmm.arguments import as_numbers, known_sigma, true_or_false
 from lmm.crossproducts import cross_products
@@ -30,6 +30,9 @@ from lmm.start import moment_start
 FARTHEST_START = 1e3
 # Share of the response's sum of squares below which a residual sum of squares that keeps falling is rounding error.
 SMALLEST_RHO2 = 1e-12
+
+# Fixed terms that a message names.
+MOST_TERMS_SHOWN = 5
 
 
 @overload
@@ -138,7 +141,9 @@ def fit(
     ConvergenceWarning
         When the optimiser stopped before it could certify the optimum.
     LMMWarning
-        When no data of this design determine all variances and covariances of a term of correlated random effects.
+        When no data of this design determine all variances and covariances of a term of correlated random effects,
+        when a power in the formula changes nothing (``x^2`` for ``I(x^2)``), and when a predictor of text holds numbers
+        in all but a few cells.
 
     References
     ----------
@@ -192,7 +197,7 @@ def refit(model: FittedModel, y: ArrayLike) -> FittedModel:
     DataError
         When y holds something else than numbers, has another length, is not finite, or has the index of other rows.
     """
-    design = replace(model.design, y=responses(y, model.design.index))
+    design = model.design.with_response(responses(y, model.design.index))
     return fit_design(design, reml=model.reml, sigma=model.known_sigma, start=model.theta, control=model.control)
 
 
@@ -204,12 +209,29 @@ def fit_design(
     if reml:
         check_what_fixed_effects_leave(factors, deviance.cross)
     theta = moment_start(deviance) if start is None else _standardized(factors, basis, start)
-    optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    try:
+        optimum = find_optimum(deviance, theta, control, shift=basis.criterion_shift(deviance.nu, reml=reml))
+    except ModelError as error:  # no theta of the search leaves a residual
+        raise _exact_fit(design) from error
     if not optimum.converged and optimum.evaluation.rho2 <= SMALLEST_RHO2 * deviance.cross.A_BB[-1, -1]:
-        raise ModelError(NO_RESIDUAL)
+        raise _exact_fit(design)
     model = FittedModel(design, factors, deviance, basis, optimum, control, sigma)
     _warn(model, optimum)
     return model
+
+
+def _exact_fit(design: Design) -> ModelError:
+    """Error for a response without a residual, with what may be the reason."""
+    effects = ", ".join(f"{len(term.levels) * len(term.effects)} of {checks.shown_term(term)}" for term in design.terms)
+    predictors = ", ".join(design.fixed_encoding.term_names[:MOST_TERMS_SHOWN])
+    made = (
+        f"that `{design.response_name}` is not made from columns of the formula ({predictors}), " if predictors else ""
+    )
+    return ModelError(
+        f"{NO_RESIDUAL} Check {made}that there are no more random effects than the rows can tell apart ({effects}, for "
+        f"{len(design.y)} rows; leave some out), and that the values of `{design.response_name}` are not rounded or "
+        "repeated so that they are all equal within the levels of a group (keep one row of each level)."
+    )
 
 
 def standardized_deviance(
@@ -272,7 +294,7 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         warn(
             f"the optimiser stopped after {optimum.effort} at a deviance of {model.deviance:.6f}, "
             f"which one more step promises to lower by {max(optimum.decrement, optimum.escape):.2g}. "
-            "Start from the point reached, fit(..., start=model.theta), or allow more evaluations, "
+            "Start from the point reached, lmm.fit(..., start=fit.theta), or allow more evaluations, "
             "control=lmm.Control(max_evaluations=1000); if it stops again, simplify the random effects",
             ConvergenceWarning,
         )
@@ -282,7 +304,7 @@ def _warn(model: FittedModel, optimum: Optimum) -> None:
         warn(
             f"no data of this design determine all variances and covariances of {term}: other values give the same "
             "likelihood, and those shown are one choice of many, as is the correlation. Fixed effects and fitted "
-            "values do not depend on it; lmm.estimability(model) names what is determined. Where an effect does not "
+            "values do not depend on it; lmm.estimability(fit) names what is determined. Where an effect does not "
             "vary within the levels, leave it out, or its covariances with a double bar (||)",
             LMMWarning,
         )

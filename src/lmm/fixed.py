@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -122,7 +122,7 @@ class FixedModel(LinearModel):
         num.weeks    12.42
         dtype: float64
         """
-        design = replace(self.design, y=responses(y, self.design.index))
+        design = self.design.with_response(responses(y, self.design.index))
         return fit_fixed_design(design, reml=self.reml, sigma=self.known_sigma)
 
     def summary(self, ddf: str | None = "satterthwaite") -> FixedSummary:

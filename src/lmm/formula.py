@@ -10,7 +10,16 @@ from lmm import _formulaic, syntax
 from lmm._formulaic import Token
 from lmm.errors import FormulaError
 
-__all__ = ["LinearTerms", "ModelFormula", "RandomPart", "expand_dot", "formula_error", "parse_formula", "point_at"]
+__all__ = [
+    "IdlePower",
+    "LinearTerms",
+    "ModelFormula",
+    "RandomPart",
+    "expand_dot",
+    "formula_error",
+    "parse_formula",
+    "point_at",
+]
 
 _OPERATORS = re.compile(r"\*\*|\|\||\S")
 # R's remainder and whole part of a division.
@@ -47,6 +56,18 @@ class RandomPart:
 
 
 @dataclass(frozen=True)
+class IdlePower:
+    """A power of a single variable, which changes nothing outside ``I()``: ``x^2`` is ``x``."""
+
+    base: str
+    sign: str
+    exponent: str
+
+    def __str__(self) -> str:
+        return f"{self.base}{self.sign}{self.exponent}"
+
+
+@dataclass(frozen=True)
 class ModelFormula:
     """A mixed-model formula, taken apart."""
 
@@ -55,6 +76,7 @@ class ModelFormula:
     fixed: LinearTerms
     random: tuple[RandomPart, ...]
     offset: tuple[str, ...]
+    idle_powers: tuple[IdlePower, ...] = ()
 
 
 def formula_error(message: str, text: str, start: int | None = None, end: int | None = None) -> FormulaError:
@@ -162,7 +184,8 @@ def _parse(raw: str, dot: tuple[str, ...] | None, allow_fixed: bool) -> ModelFor
     whole = " ".join(fixed).removeprefix("+ ")
     span = (right[0].start, right[-1].end)
     linear = reader.linear(whole or "1", span)
-    return ModelFormula(text, response, linear, tuple(part for part, _, _ in random), tuple(offset))
+    parts = tuple(part for part, _, _ in random)
+    return ModelFormula(text, response, linear, parts, tuple(offset), tuple(reader.idle_powers))
 
 
 def _squeeze(text: str) -> str:
@@ -388,12 +411,15 @@ class _Reader:
         self._dot = dot
         self._expressions: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self.idle_powers: dict[IdlePower, None] = {}
 
     def placeholders(self, tokens: list[Token]) -> str:
         """Text for formulaic, each factor expression replaced by a plain name."""
         pieces: list[str] = []
         power = False
-        for token in tokens:
+        for i, token in enumerate(tokens):
+            if token.kind == "value" and power:
+                self._note_power(tokens[: i - 1], tokens[i - 1], token)
             if token.kind in ("name", "python") or token.text == ".":
                 pieces.append(self._placeholder(token))
             elif token.kind == "value" and not power and token.text not in ("0", "1"):
@@ -408,6 +434,16 @@ class _Reader:
                 pieces.append(token.text)
             power = token.text in ("^", "**")
         return " ".join(pieces)
+
+    def _note_power(self, before: list[Token], sign: Token, exponent: Token) -> None:
+        """Remember a power whose base is a single variable, in parentheses or not."""
+        base = list(before)
+        while base[-1].text == ")":
+            base.pop()
+        depth = len(before) - len(base)
+        opened = all(token.text == "(" for token in base[len(base) - 1 - depth : -1])
+        if opened and base[-1].kind in ("name", "python") and exponent.text != "1":
+            self.idle_powers[IdlePower(_expression(base[-1], self._text), sign.text, exponent.text)] = None
 
     def linear(self, pieces: str, span: tuple[int, int]) -> LinearTerms:
         """Terms of a piece that was written with placeholders; it stood at ``span``."""
@@ -492,5 +528,7 @@ class _Reader:
             )
             if reason.startswith("Missing operator"):
                 reason += " A name that is not a plain word goes in backticks."
+            if re.search(r"\^|\*\*", pieces):
+                reason += " A power of a variable goes inside I(), as in I(x^0.5)."
             raise formula_error(f"This part cannot be read: {reason}", self._text, *span) from error
         return [tuple(self._expressions[name] for name in term) for term in terms]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lmm import publication
 from lmm.arguments import Seed
+from lmm.bygroup import ByGroup
 from lmm.inference.coefficients import coef_table, conf_int
 from lmm.inference.contrasts import ContrastResult, contrast
 from lmm.inference.hypotheses import Weights
@@ -136,7 +137,7 @@ class LinearModel:
     @property
     def n_groups(self) -> dict[str, int]:
         """Number of levels of each grouping factor."""
-        return {factor.group: factor.n_levels for factor in self.factors}
+        return ByGroup((factor.group, factor.n_levels) for factor in self.factors)
 
     # Tests and intervals of the fixed effects
 
@@ -344,7 +345,8 @@ class LinearModel:
         -----
         LMMWarning
             When rows need a coefficient that the data of the fit do not determine (see `params`): that of an empty
-            cell, or of a column that no longer is the combination of others that it was.
+            cell, or of a column that no longer is the combination of others that it was. When rows lie outside the
+            range of a ``bs()`` in the fit, where its polynomials go on.
 
         References
         ----------

@@ -61,6 +61,6 @@ def _warn(failures: dict[int, str], labels: pd.Index) -> None:
     reasons = "; ".join(f"{count}: {reason}" for reason, count in Counter(failures.values()).most_common())
     warn(
         f"{len(failures)} of {len(labels)} responses could not be fitted and have NaN in the table ({named}). "
-        f"{reasons}",
+        f"{reasons}. Fit one of them alone, fit.refit(y), for what to do",
         ConvergenceWarning,
     )

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from lmm.arguments import Seed, as_numbers
+from lmm.bygroup import ByGroup
 from lmm.design import Design
 from lmm.deviance import ProfiledDeviance
 from lmm.estimates import Estimates, estimates
@@ -169,10 +170,10 @@ class FittedModel(LinearModel):
     @property
     def random_cov(self) -> dict[str, pd.DataFrame]:
         """Covariance matrix, k x k, of the random effects of each grouping factor."""
-        return {
-            factor.group: pd.DataFrame(cov, index=list(factor.effects), columns=list(factor.effects))
+        return ByGroup(
+            (factor.group, pd.DataFrame(cov, index=list(factor.effects), columns=list(factor.effects)))
             for factor, cov in zip(self.factors, self.estimates.covariances, strict=True)
-        }
+        )
 
     @property
     def is_singular(self) -> bool:
@@ -347,15 +348,15 @@ class FittedModel(LinearModel):
     @property
     def random_effects(self) -> dict[str, pd.DataFrame]:
         """Predicted random effects (BLUPs, conditional modes) of each grouping factor, levels x effects."""
-        return {
-            factor.group: pd.DataFrame(b.copy(), index=factor.levels, columns=list(factor.effects))
+        return ByGroup(
+            (factor.group, pd.DataFrame(b.copy(), index=factor.levels, columns=list(factor.effects)))
             for factor, b in zip(self.factors, self.modes, strict=True)
-        }
+        )
 
     @property
     def random_effects_cov(self) -> dict[str, FloatArray]:
         """Covariances of the random effects of each level given the data, arrays (levels, k, k), by factor."""
-        return {factor.group: cov.copy() for factor, cov in zip(self.factors, self._modes_cov, strict=True)}
+        return ByGroup((factor.group, cov.copy()) for factor, cov in zip(self.factors, self._modes_cov, strict=True))
 
     @cached_property
     def _modes_cov(self) -> list[FloatArray]:

@@ -10,7 +10,7 @@ import numpy as np
 from lmm import checks
 from lmm.alignment import check_positions
 from lmm.columns import Categorical, Column
-from lmm.errors import DataError
+from lmm.errors import DataError, LMMWarning, warn
 from lmm.expressions import Rows, evaluate
 from lmm.formula import ModelFormula
 from lmm.frames import Table
@@ -29,6 +29,7 @@ class RowsUsed:
         self.formula = formula
         self.names = table.names
         self._taken: dict[str, Column] = {}
+        self._said: set[str] = set()
         self.n = table.n if rows is None else len(rows)
         self.index = table.index if rows is None else table.index[rows]
 
@@ -45,6 +46,12 @@ class RowsUsed:
         if taken is None:
             taken = self._taken[name] = self._table.column(name).take(self._rows)
         return taken
+
+    def warn_once(self, message: str) -> None:
+        """Warn, though several terms may evaluate the same expression on these rows."""
+        if message not in self._said:
+            self._said.add(message)
+            warn(message, LMMWarning)
 
 
 def columns_used(formula: ModelFormula, table: Table) -> dict[str, Column]:

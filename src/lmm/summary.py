@@ -90,16 +90,20 @@ def singular_sentence(factor: GroupingFactor, cov: FloatArray) -> str:
     whole = f"the random effects of {factor.group!r} ({', '.join(factor.effects)})"
     if len(zero) == len(factor.effects):
         what = f"{whole} have an estimated variance of zero: the levels of {factor.group!r} differ no more than the"
-        return f"{capital(what)} residual variation explains. The fit equals the one without them."
+        return (
+            f"{capital(what)} residual variation explains. The fit equals the one without them: the term may be left "
+            "out, or kept where it belongs to the design."
+        )
     if zero:
         return (
             f"{capital(whole)} include an estimated variance of zero, of {', '.join(zero)}. "
-            f"The fit equals the one without {'it' if len(zero) == 1 else 'them'}."
+            f"The fit equals the one without {'it' if len(zero) == 1 else 'them'}: leave {', '.join(zero)} out of the "
+            "term, or keep what belongs to the design."
         )
     return (
         f"{capital(whole)} have a singular covariance matrix: some combination of them does not vary, as with a "
-        "correlation of -1 or 1. The data do not support so many of them; consider fewer effects, or uncorrelated "
-        "ones (||)."
+        "correlation of -1 or 1 (fit.random_pca() names it). The data do not support so many of them; consider fewer "
+        f"effects, or uncorrelated ones, (... || {factor.group})."
     )
 
 

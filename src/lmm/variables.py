@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import blas
 
 from lmm import syntax
 from lmm.columns import Categorical, as_categorical
@@ -69,5 +70,6 @@ def _read(name: str, rows: Rows, *, as_factor: bool) -> Variable:
     if as_factor or numbers.dtype.kind == "b":
         return Factor(as_categorical(column).levels, numeric=True)
     mean = float(numbers.mean())
-    deviation = numbers - mean
-    return Covariate(mean, float(np.sqrt(deviation @ deviation / max(len(numbers) - 1, 1))))
+    # BLAS takes the norm without squares that overflow
+    length = float(blas.dnrm2(numbers - mean))
+    return Covariate(mean, length / float(np.sqrt(max(len(numbers) - 1, 1))))

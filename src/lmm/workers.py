@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,17 +17,30 @@ Result = TypeVar("Result")
 Workers = int | Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
+_LIKE_MAP = "a callable like map that takes a function and a sequence (the map of a pool, for example)"
+
+
 def checked_workers(workers: object) -> Workers:
     """Refuse what is neither a number of processes nor a callable like `map`."""
     if callable(workers):
+        _check_arguments(workers)
         return workers
     count = whole_number(workers)
     if count is None or count < 1:
-        raise ArgumentError(
-            "workers must be a number of processes, 1 or more, or a callable like map that takes a function and a "
-            f"sequence (the map of a pool, for example); got {workers!r}"
-        )
+        raise ArgumentError(f"workers must be a number of processes, 1 or more, or {_LIKE_MAP}; got {workers!r}")
     return count
+
+
+def _check_arguments(workers: Callable[..., Any]) -> None:
+    """Refuse a callable that cannot be called with a function and a sequence."""
+    try:
+        signature = inspect.signature(workers)
+    except ValueError:  # written in C, as `map` is
+        return
+    try:
+        signature.bind(None, ())
+    except TypeError as error:
+        raise ArgumentError(f"workers must be {_LIKE_MAP}; {workers!r} takes {signature}") from error
 
 
 def run_tasks(work: Callable[[Task], Result], tasks: Sequence[Task], workers: Workers) -> Iterator[Result]:
@@ -41,7 +55,7 @@ def run_tasks(work: Callable[[Task], Result], tasks: Sequence[Task], workers: Wo
         With more than one process, or with a callable that uses some, ``work`` and the tasks are pickled.
     """
     if callable(workers):
-        yield from workers(work, tasks)
+        yield from _mapped(workers(work, tasks), tasks)
     elif workers == 1 or len(tasks) == 1:
         yield from map(work, tasks)
     else:
@@ -50,6 +64,23 @@ def run_tasks(work: Callable[[Task], Result], tasks: Sequence[Task], workers: Wo
                 yield from pool.map(work, tasks)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _mapped(results: Iterable[Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    """Results that a user's callable gave; refused where they are not one for each task."""
+    refused = ArgumentError(
+        f"workers must be {_LIKE_MAP} and gives a result for each element, of which there were {len(tasks)}"
+    )
+    if not isinstance(results, Iterable):
+        raise refused
+    count = 0
+    for result in results:
+        if count == len(tasks):
+            raise refused
+        count += 1
+        yield result
+    if count < len(tasks):
+        raise refused
 
 
 @contextmanager

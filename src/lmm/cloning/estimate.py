@@ -19,7 +19,7 @@ from lmm.model import FittedModel
 
 
 def data_cloning(
-    model: FittedModel | str,
+    formula: FittedModel | str,
     data: Any = None,  # noqa: ANN401 - frames of any library
     *,
     n_clones: int | Sequence[int] = (1, 10, 25),
@@ -44,10 +44,10 @@ def data_cloning(
 
     Parameters
     ----------
-    model : FittedModel or str
-        A fitted model, or a formula as for `lmm.fit`.
+    formula : str or FittedModel
+        As for `lmm.fit`. A fitted model stands for its formula with its data, weights, offset, sigma and contrasts.
     data : DataFrame, optional
-        The data that go with a formula.
+        One row per observation; left out with a fitted model.
     n_clones : int or sequence of int
         Numbers K of clones, ascending.
     chains : int
@@ -57,7 +57,7 @@ def data_cloning(
     priors : Priors, optional
         Prior distributions. The fixed effects have flat ones.
     weights, offset, sigma, na_action, contrasts
-        As for `lmm.fit`, with a formula.
+        As for `lmm.fit`; left out with a fitted model.
     rng : int or Generator, optional
         Seed; the same seed gives the same draws.
 
@@ -110,7 +110,7 @@ def data_cloning(
         raise ArgumentError(f"priors must be an lmm.Priors, for example lmm.Priors(relative_sd=2.0); got {priors!r}")
     generator = random_generator(rng)
     design, known = _design(
-        model, data, {"weights": weights, "offset": offset, "contrasts": contrasts}, sigma=sigma, na_action=na_action
+        formula, data, {"weights": weights, "offset": offset, "contrasts": contrasts}, sigma=sigma, na_action=na_action
     )
     laid_out = cloned_model(design, known)
     generators = generator.spawn(len(clones) * n_chains)
@@ -121,7 +121,7 @@ def data_cloning(
 
 
 def _design(
-    model: FittedModel | str,
+    formula: FittedModel | str,
     data: Any,  # noqa: ANN401 - frames of any library
     given: dict[str, Any],
     *,
@@ -129,16 +129,16 @@ def _design(
     na_action: str,
 ) -> tuple[Design, float | None]:
     """Design, and the residual standard deviation where it is known."""
-    if isinstance(model, FittedModel):
+    if isinstance(formula, FittedModel):
         if na_action != "drop" or any(value is not None for value in (data, sigma, *given.values())):
             raise ArgumentError(
                 "a fitted model has its data, weights, offset and sigma: give data_cloning none of them besides it"
             )
-        return model.design, model.known_sigma
+        return formula.design, formula.known_sigma
     if data is None:
         raise ArgumentError("data_cloning needs the data that go with a formula: data_cloning(formula, data)")
     known = known_sigma(sigma)
-    return build_design(parse_formula(model), data, na_action=na_action, estimable=False, **given), known
+    return build_design(parse_formula(formula), data, na_action=na_action, estimable=False, **given), known
 
 
 def _clones(given: int | Sequence[int]) -> tuple[int, ...]:

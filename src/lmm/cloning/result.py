@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from lmm.arguments import Seed, at_least, confidence_level, one_of, random_generator
+from lmm.arguments import Seed, at_least, confidence_level, random_generator
 from lmm.cloning.diagnostics import chi_square_fit, largest_eigenvalue, pooled_cov, r_hat
 from lmm.cloning.prediction import predicted_effects
 from lmm.cloning.sampler import ClonedModel, Draws
@@ -20,11 +21,13 @@ from lmm.errors import ArgumentError
 from lmm.inference.estimability import Estimability, design_estimability
 from lmm.linalg import FloatArray
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Share of the fall of the largest variance that clones should bring, on the log scale, below which something is amiss.
 ENOUGH = 0.5
 # Chains whose scale might still be reduced by more than this have not met.
 MET = 1.1
-PICTURES = ("trace", "density", "clones")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -251,7 +254,7 @@ class DataCloning(Report):
         count = at_least(2, "n", n, of="draws")  # a standard deviation needs two
         return predicted_effects(self.model, self.standardized, self.n_clones[-1], count, probability, generator)
 
-    def plot(self, kind: str = "trace", axes: Any = None) -> Any:  # noqa: ANN401 - arrays of Axes
+    def plot(self, kind: str = "trace", *, ax: Axes | Sequence[Axes] | None = None) -> NDArray[Any]:
         """
         Draw the chains, or what became of them.
 
@@ -260,8 +263,8 @@ class DataCloning(Report):
         kind : {"trace", "density", "clones"}
             Chains with the most clones; densities of each number of clones; standard deviations against the number of
             clones, with the line on which estimable parameters lie.
-        axes : array of Axes (d,), optional
-            One for each parameter; without them, those of a new figure.
+        ax : Axes or array of Axes (d,), optional
+            Where to draw: one for each parameter. A new figure where None.
 
         Returns
         -------
@@ -270,7 +273,7 @@ class DataCloning(Report):
         Raises
         ------
         ArgumentError
-            For another kind.
+            When kind is unknown, or the number of axes does not fit.
 
         Examples
         --------
@@ -280,10 +283,9 @@ class DataCloning(Report):
         >>> cloned.plot().shape
         (3,)
         """
-        one_of("kind", kind, PICTURES)
         from lmm.plots.cloning import plot_cloning  # noqa: PLC0415 - matplotlib is heavy
 
-        return plot_cloning(self, kind, axes)
+        return plot_cloning(self, kind, ax)
 
     @property
     def _last(self) -> FloatArray:

@@ -15,6 +15,7 @@ from lmm.diagnostics.normality import normality_test, skewness_and_kurtosis
 from lmm.diagnostics.pca import constant_combinations
 from lmm.diagnostics.simulated import observed
 from lmm.display import capital, format_p
+from lmm.errors import UnknownKeyError
 from lmm.identification import undetermined_terms
 from lmm.linalg import FloatArray
 
@@ -92,8 +93,12 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.status == "warning")
 
     def __getitem__(self, check: str) -> Finding:
-        """Finding of a check, by its name."""
-        return next(finding for finding in self.findings if finding.check == check)
+        """Finding of a check, by its name; a name that is none is refused with those there are."""
+        for finding in self.findings:
+            if finding.check == check:
+                return finding
+        names = ", ".join(repr(finding.check) for finding in self.findings)
+        raise UnknownKeyError(f"there is no check {check!r}; the checks are {names}")
 
     def __str__(self) -> str:
         width = max(len(finding.check) for finding in self.findings)
@@ -153,7 +158,7 @@ def _convergence(model: FittedModel) -> Finding:
         return Finding("convergence", "ok", found)
     found = f"The search stopped after {optimum.effort}: {optimum.certificate}."
     advice = (
-        "Estimates may be off. Continue with fit(..., start=model.theta), allow more with "
+        "Estimates may be off. Continue with lmm.fit(..., start=fit.theta), allow more with "
         "control=lmm.Control(max_evaluations=1000), or simplify the random effects."
     )
     return Finding("convergence", "warning", found, advice)
@@ -182,7 +187,7 @@ def _undetermined(model: FittedModel) -> list[Finding]:
     found = f"No data of this design determine all variances and covariances of {_listed(terms)}."
     advice = (
         "Those shown, and the correlation, are one choice of many with the same likelihood; fixed effects and fitted "
-        "values do not depend on it. lmm.estimability(model) names what is determined. Leave out effects that do not "
+        "values do not depend on it. lmm.estimability(fit) names what is determined. Leave out effects that do not "
         "vary within the levels, or their covariances (||)."
     )
     return [Finding("identification", "warning", found, advice)]
@@ -235,7 +240,7 @@ def _normal_residuals(studentized: FloatArray) -> Finding:
     if not p_value < ASSUMPTION_LEVEL:
         return Finding("normal residuals", "ok", found)
     advice = (
-        "Look at lmm.plots.qq_residuals(model). With many rows, fixed effects and their standard errors are robust to "
+        "Look at lmm.plots.qq_residuals(fit). With many rows, fixed effects and their standard errors are robust to "
         "it; prediction intervals and tests of variances are not. Transform the response, or look into the outliers."
     )
     return Finding("normal residuals", "warning", found, advice)
@@ -262,7 +267,7 @@ def _normal_effects(model: FittedModel, modes: list[FloatArray]) -> Iterator[Fin
             yield Finding(name, "ok", found, caveat)
             continue
         advice = (
-            "Look at lmm.plots.qq_random_effects(model) for single levels that stand out or for groups of levels; a "
+            "Look at lmm.plots.qq_random_effects(fit) for single levels that stand out or for groups of levels; a "
             "missing predictor of the levels is the usual cause."
         )
         yield Finding(name, "warning", found, advice)
@@ -296,7 +301,7 @@ def _homogeneity(model: FittedModel, studentized: FloatArray) -> Finding:
     if p_value >= ASSUMPTION_LEVEL:
         return Finding("homogeneity", "ok", found)
     advice = (
-        "Look at lmm.plots.scale_location(model). Model the response on a log or square-root scale where the spread "
+        "Look at lmm.plots.scale_location(fit). Model the response on a log or square-root scale where the spread "
         "grows with the mean, or give known precisions as weights."
     )
     return Finding("homogeneity", "warning", found, advice)

@@ -77,13 +77,13 @@ class Leverage(Report):
         return ["The sum of both is the effective number of coefficients."]
 
 
-def leverage(model: FittedModel) -> Leverage:
+def leverage(fit: FittedModel) -> Leverage:
     """
     Leverage of each row of a fit, split into the parts of fixed and random effects.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
 
     Returns
     -------
@@ -108,16 +108,16 @@ def leverage(model: FittedModel) -> Leverage:
     >>> float(h.fixed.sum()), round(float(h.total[0]), 6)
     (1.0, 0.163754)
     """
-    model = mixed_model(model, "leverage")
-    rows = standard_rows(model)
-    deviance, at = model.deviance_function, model.optimum.evaluation
+    fit = mixed_model(fit, "leverage")
+    rows = standard_rows(fit)
+    deviance, at = fit.deviance_function, fit.optimum.evaluation
     x = reduce_fixed(at, rows.X.T)
     a = x - reduce_fixed(at, random_parts(deviance, at, rows.blocks)[: len(x)])
     within = conditional_variances(deviance, at, rows.blocks)
     return Leverage(fixed=(x * a).sum(axis=0), random=within - ((x - a) * a).sum(axis=0))
 
 
-def cooks_distance(model: FittedModel) -> FloatArray:
+def cooks_distance(fit: FittedModel) -> FloatArray:
     """
     Cook's distance of each row, for fixed and random effects jointly.
 
@@ -130,7 +130,7 @@ def cooks_distance(model: FittedModel) -> FloatArray:
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
 
     Returns
     -------
@@ -154,12 +154,12 @@ def cooks_distance(model: FittedModel) -> FloatArray:
     >>> cooks_distance(fit)[:3].round(4)
     array([0.1177, 0.4667, 0.4667])
     """
-    model = mixed_model(model, "cooks_distance")
-    p = len(model.design.names)
+    fit = mixed_model(fit, "cooks_distance")
+    p = len(fit.design.names)
     if p == 0:
-        return np.full(model.nobs, np.nan)
-    h = leverage(model)
-    scaled = model.design.root_weights * model.resid.to_numpy() / model.sigma
+        return np.full(fit.nobs, np.nan)
+    h = leverage(fit)
+    scaled = fit.design.root_weights * fit.resid.to_numpy() / fit.sigma
     return np.asarray(scaled**2 * h.total / (p * h.left**2))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lmm.bygroup import ByGroup
 from lmm.display import Report, Table
 from lmm.factors import GroupingFactor
 from lmm.linalg import RANK_TOLERANCE, FloatArray
@@ -74,7 +75,8 @@ class RandomPCA(Report):
 
 def random_pca(model: FittedModel) -> dict[str, RandomPCA]:
     """Principal components by grouping factor; see `FittedModel.random_pca`."""
-    return {factor.group: _components(factor, T) for factor, T in zip(model.factors, model.estimates.T, strict=True)}
+    factors = zip(model.factors, model.estimates.T, strict=True)
+    return ByGroup((factor.group, _components(factor, T)) for factor, T in factors)
 
 
 def _components(factor: GroupingFactor, T: FloatArray) -> RandomPCA:

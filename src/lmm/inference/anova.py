@@ -107,7 +107,8 @@ def _warn_of_dropped(terms: list[str]) -> None:
     """Say which terms have no hypothesis of their own."""
     if terms:
         warn(
-            f"no test for {', '.join(terms)}: the columns of the term are combinations of others, so it adds nothing",
+            f"no test for {', '.join(terms)}: the columns of the term are combinations of others, so it adds nothing; "
+            "leave it out of the formula, or one of those that it follows from",
             LMMWarning,
         )
 

@@ -158,7 +158,7 @@ class Estimability:
 
 
 def estimability(
-    model: FittedModel | str,
+    formula: FittedModel | str,
     data: Any = None,  # noqa: ANN401 - frames of any library
     *,
     weights: str | ArrayLike | None = None,
@@ -173,12 +173,12 @@ def estimability(
 
     Parameters
     ----------
-    model : FittedModel or str
-        A fitted model, or a formula.
+    formula : str or FittedModel
+        As for `lmm.fit`. A fitted model stands for its formula with its data, weights, sigma and contrasts.
     data : DataFrame, optional
-        The data that go with a formula.
+        One row per observation; left out with a fitted model.
     weights, sigma, na_action, contrasts
-        As for `lmm.fit`, with a formula.
+        As for `lmm.fit`; left out with a fitted model.
 
     Returns
     -------
@@ -203,15 +203,15 @@ def estimability(
     >>> lmm.estimability(fit).is_estimable
     True
     """
-    if isinstance(model, FittedModel):
+    if isinstance(formula, FittedModel):
         if na_action != "drop" or any(given is not None for given in (data, weights, sigma, contrasts)):
             raise ArgumentError("a fitted model has its data, weights and sigma: give estimability nothing besides it")
-        return design_estimability(model.design, model.known_sigma)
+        return design_estimability(formula.design, formula.known_sigma)
     if data is None:
         raise ArgumentError("estimability needs the data that go with a formula: estimability(formula, data)")
     known = known_sigma(sigma)
     design = build_design(
-        parse_formula(model), data, weights=weights, na_action=na_action, estimable=False, contrasts=contrasts
+        parse_formula(formula), data, weights=weights, na_action=na_action, estimable=False, contrasts=contrasts
     )
     return design_estimability(design, known)
 

@@ -138,7 +138,7 @@ def known_variables(design: Design, names: Iterable[Any], argument: str) -> list
             continue
         near = near_matches(str(name), design.variables)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        if any(name in (term.group, *term.group.split(":")) for term in design.terms):
+        if isinstance(name, str) and any(name in (term.group, *term.group.split(":")) for term in design.terms):
             hint = " It groups random effects, whose levels have no marginal means: see random_effects."
         has = ", ".join(design.variables) or "no variables"
         raise ArgumentError(f"{argument}: {name!r} is not in the fixed part of the model, which has {has}.{hint}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lmm.plots.style import GUIDE, PALETTE, new_panels
+from lmm.arguments import one_of
+from lmm.plots.style import GUIDE, PALETTE, axes_or_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 GRID = 200
 
 
-def plot_cloning(result: DataCloning, kind: str, axes: Any = None) -> Any:  # noqa: ANN401 - arrays of Axes
+def plot_cloning(result: DataCloning, kind: str, ax: Axes | Sequence[Axes] | None) -> NDArray[Any]:
     """
     Draw one panel for each parameter.
 
@@ -25,10 +28,11 @@ def plot_cloning(result: DataCloning, kind: str, axes: Any = None) -> Any:  # no
     ----------
     result : DataCloning
     kind : {"trace", "density", "clones"}
-    axes : array of Axes (d,), optional
+    ax : Axes or array of Axes (d,), optional
     """
-    panels = new_panels(len(result.parameters), per_row=1, size=(6.0, 2.0)) if axes is None else np.ravel(axes)
-    draw_panel = {"trace": _trace, "density": _density, "clones": _clones}[kind]
+    pictures = {"trace": _trace, "density": _density, "clones": _clones}
+    draw_panel = pictures[one_of("kind", kind, pictures)]
+    panels = axes_or_panels(ax, len(result.parameters), per_row=1, size=(6.0, 2.0))
     for i, (name, panel) in enumerate(zip(result.parameters, panels, strict=True)):
         draw_panel(result, i, panel)
         panel.set_title(name, loc="left", fontsize="medium")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from lmm.model import FittedModel
 
 
-def information_criteria(*models: FittedModel, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+def information_criteria(*fits: FittedModel, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
     """
     AIC and BIC of several models of the same data, in the order given, with the least of each marked.
 
     Parameters
     ----------
-    *models : FittedModel
+    *fits : FittedModel
         Two or more, all by ML or all by REML; under REML with the same fixed effects.
     names : sequence of str, optional
         What the models are called; their numbers where None.
@@ -49,11 +49,11 @@ def information_criteria(*models: FittedModel, names: Sequence[str] | None = Non
     >>> [line.get_label() for line in ax.get_lines()]
     ['AIC', 'BIC']
     """
-    fits = [mixed_model(model, "information_criteria") for model in models]
-    _check(fits)
-    shown = [str(i + 1) for i in range(len(fits))] if names is None else [str(name) for name in names]
-    if len(shown) != len(fits):
-        raise ArgumentError(f"names must give one name for each of the {len(fits)} models; got {len(shown)}")
+    _check([mixed_model(fit, "information_criteria") for fit in fits])
+    if names is None:
+        names = [str(i + 1) for i in range(len(fits))]
+    if isinstance(names, str) or not isinstance(names, Collection) or len(names) != len(fits):
+        raise ArgumentError(f"names must give one name for each of the {len(fits)} models, in a list; got {names!r}")
     ax = axes_or_new(ax)
     place = np.arange(len(fits))
     for label, values, colour, marker in (
@@ -63,7 +63,7 @@ def information_criteria(*models: FittedModel, names: Sequence[str] | None = Non
         ax.plot(place, values, color=colour, marker=marker, markersize=5.0, linewidth=1.5, label=label)
         least = int(np.argmin(values))
         ax.scatter(least, values[least], s=160.0, facecolors="none", edgecolors=colour, linewidths=1.5, zorder=3)
-    ax.set_xticks(place, shown)
+    ax.set_xticks(place, [str(name) for name in names])
     ax.margins(x=0.15, y=0.15)
     ax.set(xlabel="Model", ylabel="Information criterion")
     ax.legend(frameon=False, fontsize="small")

@@ -26,14 +26,14 @@ MOST_LABELS = 60
 MOST_BARS = 5000
 
 
-def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, ax: Axes | None = None) -> Axes:
+def cooks_distance(fit: FittedModel | InfluenceResult, *, n_labels: int = 5, ax: Axes | None = None) -> Axes:
     """
     Cook's distance of each row, or of each group, with a line at three times their mean.
 
     Parameters
     ----------
-    source : FittedModel or InfluenceResult
-        A fit, for its rows; or what `FittedModel.influence` gave, for groups or exact deletions.
+    fit : FittedModel or InfluenceResult
+        A fitted model, for its rows; or what `FittedModel.influence` gave, for groups or exact deletions.
     n_labels : int
         Number of units that are named, among those beyond the line.
     ax : Axes, optional
@@ -58,7 +58,7 @@ def cooks_distance(source: FittedModel | InfluenceResult, *, n_labels: int = 5, 
     'Subject'
     """
     count = at_least(0, "n_labels", n_labels, of="units to name")
-    influence = source if isinstance(source, InfluenceResult) else mixed_model(source, "cooks_distance").influence()
+    influence = fit if isinstance(fit, InfluenceResult) else mixed_model(fit, "cooks_distance").influence()
     distance = np.asarray(influence.cooks_distance, dtype=np.float64)
     limit = MULTIPLE * float(np.nanmean(distance))
     beyond = distance > limit

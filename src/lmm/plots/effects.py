@@ -25,7 +25,7 @@ RANK = 1e-7
 
 
 def caterpillar(
-    model: FittedModel,
+    fit: FittedModel,
     group: str | None = None,
     effect: str | None = None,
     *,
@@ -39,7 +39,7 @@ def caterpillar(
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     group, effect : str, optional
         Grouping factor and effect; the first where None.
     level : float
@@ -64,11 +64,11 @@ def caterpillar(
     >>> lmm.plots.caterpillar(fit, "Subject", "Days").get_xlabel()
     'Subject: Days'
     """
-    model = mixed_model(model, "caterpillar")
-    t = chosen_factor(model, group)
-    factor = model.factors[t]
-    name = factor.effects[chosen_effect(model, t, effect)]
-    table = model.random_effects_table(level)
+    fit = mixed_model(fit, "caterpillar")
+    t = chosen_factor(fit, group)
+    factor = fit.factors[t]
+    name = factor.effects[chosen_effect(fit, t, effect)]
+    table = fit.random_effects_table(level)
     table = table[(table["group"] == factor.group) & (table["effect"] == name)].sort_values("estimate", kind="stable")
     place = np.arange(len(table))
     labelled = factor.n_levels <= MOST_LABELS
@@ -84,9 +84,7 @@ def caterpillar(
     return ax
 
 
-def shrinkage(
-    model: FittedModel, group: str | None = None, effect: str | None = None, *, ax: Axes | None = None
-) -> Axes:
+def shrinkage(fit: FittedModel, group: str | None = None, effect: str | None = None, *, ax: Axes | None = None) -> Axes:
     """
     What each group alone says about its random effects, and the predictions to which the model shrinks it.
 
@@ -95,7 +93,7 @@ def shrinkage(
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     group : str, optional
         Grouping factor; the first where None.
     effect : str, optional
@@ -123,11 +121,11 @@ def shrinkage(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Subject: Intercept', 'Subject: Days')
     """
-    model = mixed_model(model, "shrinkage")
-    t = chosen_factor(model, group)
-    factor, b = model.factors[t], model.modes[t]
-    chosen = chosen_effect(model, t, effect)
-    alone = estimates_alone(model, t)
+    fit = mixed_model(fit, "shrinkage")
+    t = chosen_factor(fit, group)
+    factor, b = fit.factors[t], fit.modes[t]
+    chosen = chosen_effect(fit, t, effect)
+    alone = estimates_alone(fit, t)
     known = np.isfinite(alone).all(axis=1)
     if not known.any():
         raise ArgumentError(f"no level of {factor.group!r} has rows enough to estimate its {len(b[0])} effects alone")

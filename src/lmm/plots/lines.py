@@ -25,7 +25,7 @@ LINE_STYLES = ("-", "--", "-.", ":")
 
 
 def fitted_lines(
-    model: FittedModel,
+    fit: FittedModel,
     data: Any,  # noqa: ANN401 - frames of any library
     x: str,
     *,
@@ -42,7 +42,7 @@ def fitted_lines(
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     data : DataFrame
         The data of the fit, from which the other variables are taken.
     x : str
@@ -75,11 +75,11 @@ def fitted_lines(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('num.weeks', 'weight')
     """
-    model = mixed_model(model, "fitted_lines")
-    used = _rows_used(model, data)
+    fit = mixed_model(fit, "fitted_lines")
+    used = _rows_used(fit, data)
     n = at_least(2, "n_points", n_points, of="points")  # a line has two ends
-    _check_columns(model, used, x, by)
-    factor = model.factors[chosen_factor(model, group)]
+    _check_columns(fit, used, x, by)
+    factor = fit.factors[chosen_factor(fit, group)]
     kinds = [None] if by is None else list(pd.unique(used[by]))
     kind_of_row = np.zeros(len(used), dtype=np.intp) if by is None else pd.factorize(used[by])[0]
 
@@ -87,11 +87,11 @@ def fitted_lines(
     from matplotlib.collections import LineCollection  # noqa: PLC0415 - takes long to import
     from matplotlib.patheffects import withStroke  # noqa: PLC0415 - idem
 
-    ax.scatter(used[x], model.design.y, s=10.0, color=DATA, alpha=0.5, linewidths=0.0, zorder=1, label="data")
+    ax.scatter(used[x], fit.design.y, s=10.0, color=DATA, alpha=0.5, linewidths=0.0, zorder=1, label="data")
     first = np.unique(factor.codes, return_index=True)[1]
     ranges = used[x].groupby(factor.codes).agg(["min", "max"]).to_numpy(dtype=np.float64)
     grid = np.linspace(ranges[:, 0], ranges[:, 1], n, axis=1)
-    lines = _predicted(model, used.iloc[first], x, grid, random=True)
+    lines = _predicted(fit, used.iloc[first], x, grid, random=True)
     for number, kind in enumerate(kinds):
         colour, style = PALETTE[number % len(PALETTE)], LINE_STYLES[number % len(LINE_STYLES)]
         own = kind_of_row[first] == number
@@ -99,14 +99,14 @@ def fitted_lines(
         ax.add_collection(LineCollection(list(segments), colors=colour, linewidths=0.7, alpha=0.5, zorder=2))
         row = int(np.argmax(kind_of_row == number))
         whole = np.linspace(ranges[:, 0].min(), ranges[:, 1].max(), n)[None]
-        population = _predicted(model, used.iloc[[row]], x, whole, random=False)
+        population = _predicted(fit, used.iloc[[row]], x, whole, random=False)
         label = "population" if by is None else f"{by} {kind}"
         thick = "black" if by is None else colour
         (line,) = ax.plot(whole[0], population[0], color=thick, linestyle=style, linewidth=2.5, zorder=3, label=label)
         line.set_path_effects([withStroke(linewidth=5.0, foreground="white")])
     ax.plot([], [], color=BLUE if by is None else DATA, linewidth=0.7, label=f"each {factor.group}")
     ax.legend(frameon=False, fontsize="small")
-    ax.set(xlabel=x, ylabel=model.design.response_name)
+    ax.set(xlabel=x, ylabel=fit.design.response_name)
     ax.autoscale_view()
     return ax
 
@@ -141,7 +141,7 @@ def _check_columns(model: FittedModel, used: pd.DataFrame, x: object, by: object
             f"x must be numeric in the formula, where {coded[0]!r} makes a factor of it, which has no values between "
             f"its levels: show the means of its levels by lmm.emmeans(fit, {x!r}).plot()"
         )
-    if by is not None and by not in used.columns:
+    if by is not None and not (isinstance(by, str) and by in used.columns):
         raise ArgumentError(f"by must be a column of the data, among {list(used.columns)}; got {by!r}")
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmm.arguments import one_of
 from lmm.errors import ArgumentError
 from lmm.inference.profile.curve import Curve
 from lmm.inference.profile.result import ProfileResult, cutoff
 from lmm.linalg import FloatArray
-from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, new_panels
+from lmm.plots.style import BLUE, DATA, GUIDE, ORANGE, axes_or_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,13 +47,11 @@ def plot_profile(result: ProfileResult, kind: str, ax: Axes | Sequence[Axes] | N
     -------
     ndarray of Axes
     """
-    if kind == "pairs":
-        return _pairs(result, ax)
     panels: dict[str, Callable[[Axes, ProfileResult, Curve], None]] = {"zeta": _zeta, "density": _density}
-    if kind not in panels:
-        raise ArgumentError(f"kind must be 'zeta', 'density' or 'pairs'; got {kind!r}")
+    if one_of("kind", kind, (*panels, "pairs")) == "pairs":
+        return _pairs(result, ax)
     curves = _drawable(result)
-    axes = _axes(ax, len(curves))
+    axes = axes_or_panels(ax, len(curves), per_row=3, size=(INCHES, INCHES))
     for panel, curve in zip(axes, curves, strict=True):
         panels[kind](panel, result, curve)
         panel.set_xlabel(curve.target.name)
@@ -65,16 +64,6 @@ def _drawable(result: ProfileResult) -> list[Curve]:
     if not curves:
         raise ArgumentError("there is nothing to draw: the criterion does not depend on the parameters profiled")
     return curves
-
-
-def _axes(ax: Axes | Sequence[Axes] | None, n: int, per_row: int = 3) -> NDArray[Any]:
-    """Axes to draw on, shape (n,): those given, or those of a new figure."""
-    if ax is None:
-        return new_panels(n, per_row=per_row, size=(INCHES, INCHES))
-    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if len(axes) != n:
-        raise ArgumentError(f"this picture needs {n} axes; got {len(axes)}")
-    return axes
 
 
 def _zeta(ax: Axes, result: ProfileResult, curve: Curve) -> None:
@@ -117,7 +106,7 @@ def _pairs(result: ProfileResult, ax: Axes | Sequence[Axes] | None) -> NDArray[A
             'fit has two: use fit.profile(criterion="ml").plot("pairs")'
         )
     n = len(curves)
-    axes = _axes(ax, n * n, per_row=n).reshape(n, n)
+    axes = axes_or_panels(ax, n * n, per_row=n, size=(INCHES, INCHES)).reshape(n, n)
     z = _radius(CONTOURS[-1])
     paths = [curve.path(z) for curve in curves]
     for i in range(n):

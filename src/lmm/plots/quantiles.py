@@ -32,7 +32,7 @@ BAND = "#DDDDDD"
 
 
 def qq_residuals(
-    model: FittedModel, *, n_sim: int | None = None, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
+    fit: FittedModel, *, n_sim: int | None = None, level: float = LEVEL, rng: Seed = SEED, ax: Axes | None = None
 ) -> Axes:
     """
     Normal quantiles of studentised residuals, with a band in which each point lies where the model holds.
@@ -42,7 +42,7 @@ def qq_residuals(
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     n_sim : int, optional
         Number of simulated responses; 0 for no band. By default 200; fewer, but no less than 39, beyond 50,000 rows.
     level : float
@@ -73,16 +73,16 @@ def qq_residuals(
     >>> lmm.plots.qq_residuals(fit).get_ylabel()
     'Studentised residual'
     """
-    model = mixed_model(model, "qq_residuals")
-    generator, count, level = _check(model, n_sim, level, rng)
-    draws = simulated(model, count, generator) if count else None
+    fit = mixed_model(fit, "qq_residuals")
+    generator, count, level = _check(fit, n_sim, level, rng)
+    draws = simulated(fit, count, generator) if count else None
     ax = axes_or_new(ax)
-    draw_residuals(ax, observed(model), draws, level)
+    draw_residuals(ax, observed(fit), draws, level)
     return ax
 
 
 def qq_random_effects(
-    model: FittedModel,
+    fit: FittedModel,
     group: str | None = None,
     effect: str | None = None,
     *,
@@ -100,7 +100,7 @@ def qq_random_effects(
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     group, effect : str, optional
         Grouping factor, and one of its effects: all effects of the factor where None, all effects of all factors where
         neither is given.
@@ -127,16 +127,16 @@ def qq_random_effects(
     >>> [ax.get_title() for ax in axes]
     ['Subject: Intercept', 'Subject: Days']
     """
-    model = mixed_model(model, "qq_random_effects")
-    generator, count, level = _check(model, n_sim, level, rng)
-    chosen = _effects(model, group, effect)
+    fit = mixed_model(fit, "qq_random_effects")
+    generator, count, level = _check(fit, n_sim, level, rng)
+    chosen = _effects(fit, group, effect)
     if ax is not None and len(chosen) > 1:
-        raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(model)}")
-    values = observed(model)
-    draws = simulated(model, count, generator) if count else None
+        raise ArgumentError(f"ax holds one effect; choose one with group= and effect=, among {_listed(fit)}")
+    values = observed(fit)
+    draws = simulated(fit, count, generator) if count else None
     panels = [axes_or_new(ax)] if len(chosen) == 1 else new_panels(len(chosen))
     for panel, (t, a) in zip(panels, chosen, strict=True):
-        factor = model.factors[t]
+        factor = fit.factors[t]
         draw_effect(panel, values, draws, level, (t, a))
         panel.set_title(f"{factor.group}: {factor.effects[a]}")
     panels[0].set_ylabel("Standardised prediction")

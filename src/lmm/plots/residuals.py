@@ -33,13 +33,13 @@ LABELS = {
 }
 
 
-def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Axes | None = None) -> Axes:
+def residuals_vs_fitted(fit: FittedModel, *, kind: str = "studentized", ax: Axes | None = None) -> Axes:
     """
     Residuals against fitted values, with a smooth line: it should stay near zero.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     kind : str
         Kind of residuals, see `FittedModel.residuals`.
     ax : Axes, optional
@@ -62,9 +62,9 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Fitted value', 'Studentised residual')
     """
-    model = mixed_model(model, "residuals_vs_fitted")
-    y = np.asarray(model.residuals(kind))
-    x = np.asarray(model.fittedvalues)
+    fit = mixed_model(fit, "residuals_vs_fitted")
+    y = np.asarray(fit.residuals(kind))
+    x = np.asarray(fit.fittedvalues)
     ax = axes_or_new(ax)
     ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
     _points_and_smooth(ax, x, y)
@@ -72,13 +72,13 @@ def residuals_vs_fitted(model: FittedModel, *, kind: str = "studentized", ax: Ax
     return ax
 
 
-def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
+def scale_location(fit: FittedModel, *, ax: Axes | None = None) -> Axes:
     """
     Square roots of the sizes of studentised residuals against fitted values: the smooth line should be level.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     ax : Axes, optional
         Where to draw; a new figure where None.
 
@@ -102,22 +102,22 @@ def scale_location(model: FittedModel, *, ax: Axes | None = None) -> Axes:
     >>> lmm.plots.scale_location(fit).get_ylabel()
     'Square root of |studentised residual|'
     """
-    model = mixed_model(model, "scale_location")
+    fit = mixed_model(fit, "scale_location")
     ax = axes_or_new(ax)
-    _points_and_smooth(ax, np.asarray(model.fittedvalues), np.sqrt(np.abs(model.residuals("studentized").to_numpy())))
+    _points_and_smooth(ax, np.asarray(fit.fittedvalues), np.sqrt(np.abs(fit.residuals("studentized").to_numpy())))
     ax.set(xlabel="Fitted value", ylabel="Square root of |studentised residual|")
     return ax
 
 
 def residuals_by_group(
-    model: FittedModel, group: str | None = None, *, kind: str = "response", ax: Axes | None = None
+    fit: FittedModel, group: str | None = None, *, kind: str = "response", ax: Axes | None = None
 ) -> Axes:
     """
     A box of residuals for each level of a grouping factor, in the order of their medians.
 
     Parameters
     ----------
-    model : FittedModel
+    fit : FittedModel
     group : str, optional
         Grouping factor; the first of the model where None.
     kind : str
@@ -142,9 +142,9 @@ def residuals_by_group(
     >>> lmm.plots.residuals_by_group(fit, "Subject", kind="marginal").get_xlabel()
     'Subject, by median'
     """
-    model = mixed_model(model, "residuals_by_group")
-    factor = model.factors[chosen_factor(model, group)]
-    values = model.residuals(kind).to_numpy()
+    fit = mixed_model(fit, "residuals_by_group")
+    factor = fit.factors[chosen_factor(fit, group)]
+    values = fit.residuals(kind).to_numpy()
     ends = np.cumsum(np.bincount(factor.codes, minlength=factor.n_levels))
     boxes = np.split(values[np.argsort(factor.codes, kind="stable")], ends[:-1])
     order = np.argsort([np.median(box) for box in boxes], kind="stable")

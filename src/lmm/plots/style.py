@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,17 +41,36 @@ def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, A
 
 def axes_or_new(ax: Axes | None, *, height: float = 4.0) -> Axes:
     """Give the axes to draw on: those given, or those of a new figure, of a height in inches."""
-    if ax is not None:
-        from matplotlib.axes import Axes  # noqa: PLC0415 - takes a second to import
+    if ax is None:
+        figure, _ = subplots(figsize=(6.0, height), layout="constrained")
+        return figure.axes[0]
+    if not _are_axes([ax]):
+        raise ArgumentError(
+            f"ax must be one Axes of matplotlib, as `_, ax = plt.subplots()` gives it, or None for a new figure; "
+            f"got {type(ax).__name__}"
+        )
+    return ax
 
-        if not isinstance(ax, Axes):
-            raise ArgumentError(
-                f"ax must be one Axes of matplotlib, as `_, ax = plt.subplots()` gives it, or None for a new figure; "
-                f"got {type(ax).__name__}"
-            )
-        return ax
-    figure, _ = subplots(figsize=(6.0, height), layout="constrained")
-    return figure.axes[0]
+
+def axes_or_panels(
+    ax: Axes | Sequence[Axes] | NDArray[Any] | None, n: int, *, per_row: int, size: tuple[float, float]
+) -> NDArray[Any]:
+    """Give the axes of n panels, shape (n,): those given, or those of a new figure, see `new_panels`."""
+    if ax is None:
+        return new_panels(n, per_row=per_row, size=size)
+    given = np.asarray(ax, dtype=object).ravel()
+    if len(given) != n or not _are_axes(given):
+        raise ArgumentError(
+            f"ax must hold {n} Axes of matplotlib, one for each panel, as `_, ax = plt.subplots({n})` gives them, or "
+            f"be None for a new figure; got {f'{len(given)} Axes' if _are_axes(given) else type(ax).__name__}"
+        )
+    return given
+
+
+def _are_axes(given: Iterable[object]) -> bool:
+    from matplotlib.axes import Axes  # noqa: PLC0415 - takes a second to import
+
+    return all(isinstance(ax, Axes) for ax in given)
 
 
 def new_panels(n: int, *, per_row: int = 3, size: tuple[float, float] = (3.2, 3.2)) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmm.columns import shown_labels
-from lmm.errors import ArgumentError, DataError, LMMWarning
+from lmm.errors import ArgumentError, DataError, LMMWarning, warn
 from lmm.grouping import UNKNOWN_LEVEL
 from lmm.linalg import BoolArray, FloatArray, IntArray
 
@@ -130,12 +129,11 @@ def _warn_of_undetermined(design: Design, columns: FloatArray) -> None:
     if rows.size:
         all_dropped = [name for name, keep in zip(design.all_names, design.kept, strict=True) if not keep]
         names = [name for name, needed in zip(all_dropped, differs.any(axis=0), strict=True) if needed]
-        warnings.warn(
+        warn(
             f"{rows.size} of {len(columns)} rows of the new data, the first of them row {rows[0]} (counted from 0), "
             f"need coefficients that the data of the fit do not determine: {shown_labels(names)}, dropped for an empty "
             "cell or as a combination of other columns. They are taken as zero; do not rely on these predictions",
             LMMWarning,
-            stacklevel=5,
         )
 
 
