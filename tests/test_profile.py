@@ -170,7 +170,7 @@ def test_reml_profile_of_the_one_way_layout_is_its_closed_form():
     profile = fitted("dyestuff", reml=True).profile("Batch")
     for sd in profile.conf_int().loc["Batch"]:
         best = min(criterion(sigma2, sd) for sigma2 in within / 24.0 * np.exp(np.linspace(-1.0, 1.0, 20001)))
-        assert abs(best - least - chdtri(1, 0.05)) < 3e-6
+        assert abs(best - least - chdtri(1, 0.05)) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_icc_of_the_one_way_layout_is_that_of_its_closed_form(reml):
     assert profile.estimates["icc(Batch)"] == pytest.approx(lmm.icc(fit).by_group["Batch"], rel=1e-9)
     for limit in profile.conf_int().loc["icc(Batch)"]:
         excess = criterion(limit) - criterion(profile.estimates["icc(Batch)"])
-        assert excess == pytest.approx(chdtri(1, 0.05), abs=3e-6)
+        assert excess == pytest.approx(chdtri(1, 0.05), abs=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, {"weights": "w", "offset": "o"}, {"weights": "w", "sigma": 0.9}])

@@ -190,8 +190,11 @@ class Curve:
             return False
         step = self._share(root, last.t)
         nodes = self._nodes(zeta)
-        less = _hermite(zeta, nodes[:-1]) if len(nodes) == NODES else math.inf
-        return step <= CLOSE or (math.isfinite(less) and self._share(root, less) <= SAFE)
+        if step <= CLOSE or len(nodes) < NODES:
+            return step <= CLOSE
+        # One point less may agree by chance, so either of the farther ones is left out in turn.
+        less = [_hermite(zeta, nodes[:-1]), _hermite(zeta, nodes[::2])]
+        return all(math.isfinite(t) and self._share(root, t) <= SAFE for t in less)
 
     def _share(self, root: float, other: float) -> float:
         """Distance of a root from another t as a share of that from the estimate, for t or for values if greater."""
